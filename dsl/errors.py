@@ -81,6 +81,11 @@ def quoted(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def line_number(text: str, offset: int) -> int:
+    """The number of the line that holds an offset, from 1."""
+    return _Lines(text).find(offset) + 1
+
+
 class _Lines:
     """Where each line of a text begins and ends, found once for all mistakes in it."""
 

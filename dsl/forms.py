@@ -1,6 +1,7 @@
 """EDN as data: every form with its place in the text, as plain Python data, and as EDN text again."""
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -117,6 +118,7 @@ def identity(value: Value) -> object:
     """What two values have in common when EDN calls them equal, to be hashed and compared.
 
     A list equals a vector of equal items; sets and maps have no order; 1 equals 1N but not 1.0, 1M or true.
+    Large numbers stand as their digits: the hashes of texts are salted, those of numbers can be made to clash.
     """
     kind = type(value)
     if kind in _UNMISTAKABLE:
@@ -129,7 +131,18 @@ def identity(value: Value) -> object:
         return (MapForm, frozenset((identity(key.value), identity(item.value)) for key, item in value.pairs))
     if isinstance(value, Tagged):
         return (Tagged, value.tag, identity(value.form.value))
+    if isinstance(value, Decimal):
+        return (Decimal, _digits(value))
+    if kind is int and abs(value) >= sys.hash_info.modulus:  # type: ignore[arg-type]  # what is left is a number
+        return (int, str(value))
     return (kind, value)
+
+
+def _digits(value: Decimal) -> str:
+    """A decimal without its trailing zeros: 1.0 and 1.00 are equal."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 # Their values equal no value of another kind, so they can stand for themselves.
@@ -140,8 +153,8 @@ def to_plain(form: Form) -> Any:
     """A form as JSON-like data, as a log record holds it.
 
     Keywords, symbols and characters become strings; lists, vectors and sets become lists; a map becomes a
-    dict whose keys are names, or printed EDN where a key has no name; a decimal becomes an int or a float; `#inst`
-    becomes a full RFC 3339 string; of any other tagged form the value remains.
+    dict whose keys are names, or printed EDN where a key has no name; a decimal becomes an int or a float;
+    `#inst` becomes a full RFC 3339 string; of any other tagged form the value remains.
 
     Raises:
         QueryError: two keys of a map become one (`duplicate-key`).
@@ -171,7 +184,8 @@ def _name(key: Form) -> str:
 
 
 def _plain_decimal(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
+    whole = value == value.to_integral_value() or abs(value) >= _FLOAT_WHOLE_FROM
+    return int(value) if whole else float(value)
 
 
 def _plain_tagged(value: Tagged) -> Any:
@@ -188,6 +202,8 @@ def _full_inst(text: str) -> str:
     time = f"{part['hour'] or '00'}:{part['minute'] or '00'}:{part['second'] or '00'}{part['fraction']}"
     return f"{date}T{time}{part['offset'].upper() or 'Z'}"
 
+
+_FLOAT_WHOLE_FROM = 2**53  # a float of this size has no digits after the point, and may not be finite
 
 _PLAIN: dict[type, Callable[[Any], Any]] = {
     Keyword: lambda value: value.name,

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from lark import Lark, Token, UnexpectedToken
 
-from dsl.errors import Mistake, QueryError, quoted
+from dsl.errors import Mistake, QueryError, line_number, quoted
 from dsl.forms import (
     INST,
     Char,
@@ -27,7 +27,6 @@ from dsl.forms import (
     SetForm,
     Symbol,
     Tagged,
-    Value,
     VectorForm,
     identity,
 )
@@ -36,16 +35,16 @@ from grammar.mistakes import EDN_WORDS, JSON_WORDS, Wrong
 
 TEXT_CHARACTERS_MAX = 64 * 1024  # no question that a person asks is longer; a program's should be a parameter
 DEPTH_MAX = 64  # nesting of forms; what walks a tree afterwards may recurse
-NUMBER_DIGITS_MAX = (
+NUMBER_DIGITS_MAX = 3_000  # Python prints no integer of over 4300 digits, as its time grows with their square
     4_000  # Python refuses to print integers from 4 300 digits on, for their time is quadratic
 )
-EXPONENT_DIGITS_MAX = 3  # floats end at e308, and a larger decimal would be written out digit by digit
+EXPONENT_DIGITS_MAX = 3  # of a decimal: written out it stays under those 4300 too
 MISTAKES_MAX = 32  # shown of one text: who makes more starts with the first ones
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """How much is read: `text_characters_max` in all, and forms nested `depth_max` deep (tags count)."""
+    """How much is read: `text_characters_max` in all, and forms nested `depth_max` deep (tags and #_ count)."""
 
     text_characters_max: int = TEXT_CHARACTERS_MAX
     depth_max: int = DEPTH_MAX
@@ -122,10 +121,14 @@ def _parser(name: str) -> "tuple[_Builder, Lark]":
     return builder, load(name, builder)
 
 
-_BAD: Value = Symbol("")  # stands where a mistake was: no text has it, and nobody sees it
-
 _OPEN = {"LSQB": "]", "LPAR": ")", "LBRACE": "}", "LHASH": "}"}
 _CLOSE = {"RSQB", "RPAR", "RBRACE"}
+
+
+class _Bad(Symbol):
+    """Stands where a mistake was, named by its place so that no two are equal; no reader's answer has one."""
+
+    __slots__ = ()
 
 
 class _Builder(threading.local):
@@ -160,18 +163,19 @@ class _Builder(threading.local):
         """A form that stands where a bad word was."""
         for mistake in mistakes:
             self.wrong(mistake)
-        return Form(_BAD, *_span(token))
+        start, end = _span(token)
+        return Form(_Bad(f"{start}"), start, end)
 
     # Rules: each is given the list of its parts.
 
     def opened(self, parts: list[Token]) -> Token:
-        """An opening bracket or a tag: one level deeper."""
+        """An opening bracket, a tag or a #_: one level deeper."""
         token = parts[0]
         self.depth += 1
         if self.depth > self.depth_max:
             message = f"forms are nested more than {self.depth_max} deep"
             mistake = Mistake(
-                "too-deep", message, *_span(token), "flatten it: [:and a [:and b c]] is [:and a b c]"
+                "too-deep", message, *_span(token), "nest less deeply: [:and a [:and b c]] is [:and a b c]"
             )
             raise QueryError([*self.mistakes, mistake], self.text)
         return token
@@ -181,7 +185,7 @@ class _Builder(threading.local):
         seen: set[object] = set()
         for form in forms:
             key = identity(form.value)
-            if key in seen and form.value is not _BAD:
+            if key in seen:
                 message = f"the {noun} {quoted(self.text[form.start : form.end])} stands twice"
                 self.wrong(Mistake(code, message, form.start, form.end, "leave one of them out"))
             seen.add(key)
@@ -259,8 +263,9 @@ class _Builder(threading.local):
             )
         if token.type in _CLOSE and _OPEN[brackets[-1].type] != token:
             wanted = _OPEN[brackets[-1].type]
-            line = self.text.count("\n", 0, brackets[-1].start_pos) + 1
-            message = f"{token} closes {brackets[-1]} of line {line}"
+            lines = [line_number(self.text, offset) for offset in (_span(brackets[-1])[0], place[0])]
+            where = "" if lines[0] == lines[1] else f" of line {lines[0]}"
+            message = f"{token} cannot close the {brackets[-1]}{where}"
             return Mistake(
                 "mismatched-bracket", message, *place, f"write {wanted}, or add {wanted} before it"
             )
@@ -321,13 +326,13 @@ class _EdnBuilder(_Builder):
         self.depth -= 1
         token, form = parts[0], parts[-1]
         tag = token[1:]
-        if tag in _CHECKS and form.value is not _BAD:
+        if tag in _CHECKS and not isinstance(form.value, _Bad):
             for mistake in _CHECKS[tag](form):
                 self.wrong(mistake)
         return Form(Tagged(tag, form), token.start_pos, form.end)
 
     def discard(self, _: list[Any]) -> None:
-        return None
+        self.depth -= 1
 
     def NIL(self, token: Token) -> Form:
         return Form(None, *_span(token))
