@@ -118,7 +118,7 @@ def identity(value: Value) -> object:
     """What two values have in common when EDN calls them equal, to be hashed and compared.
 
     A list equals a vector of equal items; sets and maps have no order; 1 equals 1N but not 1.0, 1M or true.
-    Large numbers stand as their digits: the hashes of texts are salted, those of numbers can be made to clash.
+    Large numbers stand as their digits: hashes of texts are salted, those of numbers can be made to clash.
     """
     kind = type(value)
     if kind in _UNMISTAKABLE:

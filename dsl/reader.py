@@ -35,16 +35,14 @@ from grammar.mistakes import EDN_WORDS, JSON_WORDS, Wrong
 
 TEXT_CHARACTERS_MAX = 64 * 1024  # no question that a person asks is longer; a program's should be a parameter
 DEPTH_MAX = 64  # nesting of forms; what walks a tree afterwards may recurse
-NUMBER_DIGITS_MAX = 3_000  # Python prints no integer of over 4300 digits, as its time grows with their square
-    4_000  # Python refuses to print integers from 4 300 digits on, for their time is quadratic
-)
+NUMBER_DIGITS_MAX = 3_000  # Python prints no integer of over 4300 digits: its time grows with their square
 EXPONENT_DIGITS_MAX = 3  # of a decimal: written out it stays under those 4300 too
 MISTAKES_MAX = 32  # shown of one text: who makes more starts with the first ones
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """How much is read: `text_characters_max` in all, and forms nested `depth_max` deep (tags and #_ count)."""
+    """How much is read: so many characters, and forms nested so deep; tags and `#_` count."""
 
     text_characters_max: int = TEXT_CHARACTERS_MAX
     depth_max: int = DEPTH_MAX
