@@ -19,6 +19,7 @@ TAB_COLUMNS = 4  # a tab is shown as so many blanks wherever it stands, so that 
 QUOTED_CHARACTERS_MAX = 40  # of the caller's own text within a message: enough to recognise it
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_BREAKS = re.compile(r"[\t-\r ]+")
 _CUT = "…"
 _UNSHOWABLE = (
     "\N{REPLACEMENT CHARACTER}"  # stands for controls and surrogates: they would upset terminals and UTF-8
@@ -76,6 +77,7 @@ class QueryError(Exception):
 
 def quoted(text: str) -> str:
     """The caller's text as it may stand in a message: bounded, and safe for terminals and UTF-8."""
+    text = _BREAKS.sub(" ", text)
     if len(text) > QUOTED_CHARACTERS_MAX:
         text = text[: QUOTED_CHARACTERS_MAX - 1] + _CUT
     return "".join(_shown(character) for character in text)

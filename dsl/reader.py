@@ -109,7 +109,7 @@ def _parse(name: str, text: str, limits: ReadLimits) -> list[Form]:
 def _fail_too_long(text: str, limits: ReadLimits) -> NoReturn:
     bound = limits.text_characters_max
     message = f"the text has {len(text)} characters, more than the {bound} that are read"
-    hint = "split it, or pass long lists of values in another way"
+    hint = "split it, or give long lists of values as parameters"
     raise QueryError([Mistake("text-too-long", message, bound, len(text), hint)], text)
 
 
@@ -462,9 +462,8 @@ def _unescaped(match: re.Match[str]) -> str:
         return _ESCAPED[other]
     if not low:
         return chr(int(unit, 16))
-    if unit[0] in "dD" and unit[1] in "89abAB":
-        return chr(0x10000 + ((int(unit, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
-    return chr(int(unit, 16)) + chr(int(low, 16))
+    # The grammar lets a low half stand after a high one only.
+    return chr(0x10000 + ((int(unit, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
 
 
 def _character(name: str) -> str:
@@ -485,10 +484,14 @@ def _string_mistakes(token: Token, escape: re.Pattern[str], hint: str, banned: s
             width = match.end() - position if match else 2
             if not match:
                 width = 6 if re.match(r"\\u[0-9a-fA-F]{4}", token[position : position + 6]) else 2
-                message = f"no escape {quoted(token[position : position + width])} in a string"
+                written = quoted(token[position : position + width])
+                message, out = f"no escape {written} in a string", hint
                 if width > 2:
-                    message = f"half of a surrogate pair: {quoted(token[position : position + width])}"
-                yield Mistake("bad-escape", message, place, place + width, hint)
+                    message, out = (
+                        f"half of a surrogate pair: {written}",
+                        r"write both halves, as in \ud83d\ude00",
+                    )
+                yield Mistake("bad-escape", message, place, place + width, out)
             position += width
             continue
         if "\ud800" <= character <= "\udfff":
