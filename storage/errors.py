@@ -1,0 +1,102 @@
+"""What can go wrong in the store, each with a code, a message and a way out."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """A failure the caller can act on.
+
+    Attributes:
+        code: Stable name of the mistake, such as `unknown-stream`.
+        message: What is wrong, lower-case and concise.
+        hint: The way out, or "" where there is none.
+    """
+
+    code = "store-error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadStreamName(StoreError):
+    """A stream's name has characters or a length that a folder name should not have."""
+
+    code = "bad-stream-name"
+
+
+class UnknownStream(StoreError):
+    """No stream has this name."""
+
+    code = "unknown-stream"
+
+
+class TooManyStreams(StoreError):
+    """One more stream would pass the bound on streams."""
+
+    code = "too-many-streams"
+
+
+class BadRecord(StoreError):
+    """One record cannot be kept; the others of its batch can."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
+class StoreLocked(StoreError):
+    """Another process holds this data directory."""
+
+    code = "store-locked"
+
+
+class FormatUnknown(StoreError):
+    """A file carries a version this program does not know."""
+
+    code = "format-unknown"
+
+
+class FrameDamaged(StoreError):
+    """A frame's bytes do not match its checksum."""
+
+    code = "frame-damaged"
+
+
+class LogUnwritable(StoreError):
+    """The disk refused bytes: nothing of the batch was kept.
+
+    Attributes:
+        out_of_space: True for ENOSPC and EDQUOT, where room must be made.
+    """
+
+    code = "log-unwritable"
+
+    def __init__(self, message: str, hint: str = "", *, out_of_space: bool = False) -> None:
+        super().__init__(message, hint)
+        self.out_of_space = out_of_space
+
+
+class LogClosed(StoreError):
+    """The log has been closed; nothing of the batch was kept."""
+
+    code = "log-closed"
+
+
+class IndexBusy(StoreError):
+    """The index changed under every try to open it."""
+
+    code = "index-busy"
+
+
+class ResultTooLarge(StoreError):
+    """An aggregation would make more groups than the index can hold."""
+
+    code = "too-many-groups"
+
+
+class IndexPanic(StoreError):
+    """The index engine panicked on one query; the process goes on."""
+
+    code = "index-panic"

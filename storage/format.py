@@ -1,0 +1,185 @@
+"""The bytes of a segment's `data.log`: a file header, then frames of records.
+
+Integers are little-endian. The file header, 16 bytes:
+
+    offset  size  field
+    0       8     magic, `KLOMPLOG`
+    8       1     version of the format, 1
+    9       7     zero
+
+A frame is a header of 48 bytes and a payload:
+
+    offset  size  field
+    0       4     crc32 (as in zlib) of bytes 4 to 47 and of the payload
+    4       4     magic, `KFRM`
+    8       4     payload length in bytes, at most FRAME_PAYLOAD_BYTES_MAX
+    12      4     length of the payload before compression, at most FRAME_RAW_BYTES_MAX
+    16      4     number of records, at least 1
+    20      4     zero
+    24      8     number of the first record; the others follow without a gap
+    32      8     smallest timestamp, microseconds since 1970 (signed)
+    40      8     largest timestamp, microseconds since 1970 (signed)
+
+The payload is one zstd frame. Decompressed, it is a timestamp per record (8 bytes each, signed microseconds since
+1970) followed by a JSON object per record, without its time, compact, each closed by a line feed.
+
+Recovery. Frames are written in one call each and synced before anyone is told. Bytes after the last valid frame are a
+write that a crash cut off: `scan` stops there and says where.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from storage.errors import FormatUnknown, FrameDamaged
+
+FILE_MAGIC = b"KLOMPLOG"
+FORMAT_VERSION = 1
+FILE_HEADER = struct.Struct("<8sB7x")
+assert FILE_HEADER.size == 16
+
+FRAME_MAGIC = b"KFRM"
+FRAME_HEADER = struct.Struct("<I4sIII4xQqq")
+assert FRAME_HEADER.size == 48
+
+RECORD_BYTES_MAX = (
+    1 << 20
+)  # one record's JSON: what a person still calls a log line, with room for payload dumps
+FRAME_RAW_BYTES_TARGET = (
+    1 << 16
+)  # 64 KiB: the unit of reading; larger saves little space, smaller compresses badly
+FRAME_RAW_BYTES_MAX = FRAME_RAW_BYTES_TARGET + RECORD_BYTES_MAX + 4096
+FRAME_PAYLOAD_BYTES_MAX = FRAME_RAW_BYTES_MAX + 65536  # zstd may grow what it cannot shrink
+COMPRESSION_LEVEL = 1  # at ingest the processor is the scarce thing, not the disk
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """Where a frame stands in its file and which records it holds."""
+
+    offset: int
+    payload_bytes: int
+    raw_bytes: int
+    records: int
+    first: int
+    min_us: int
+    max_us: int
+
+    @property
+    def end(self) -> int:
+        """The offset after the frame's last byte."""
+        return self.offset + FRAME_HEADER.size + self.payload_bytes
+
+    @property
+    def until(self) -> int:
+        """The number after the frame's last record."""
+        return self.first + self.records
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecords:
+    """The records of one frame: `lines[i]` is the JSON of record `first + i`, `times_us[i]` its time."""
+
+    first: int
+    times_us: array[int]
+    lines: list[bytes]
+
+
+def file_header() -> bytes:
+    """The first bytes of a data file."""
+    return FILE_HEADER.pack(FILE_MAGIC, FORMAT_VERSION)
+
+
+def check_file_header(data: bytes) -> None:
+    """Refuse a file that this program cannot read.
+
+    Raises:
+        FormatUnknown: the magic or the version is not ours.
+    """
+    if len(data) < FILE_HEADER.size:
+        raise FormatUnknown(f"the file has {len(data)} bytes, less than its header of {FILE_HEADER.size}")
+    magic, version = FILE_HEADER.unpack_from(data)
+    if magic != FILE_MAGIC:
+        raise FormatUnknown(
+            f"the file begins with {magic!r}, not with {FILE_MAGIC!r}: it is no klomp data file"
+        )
+    if version != FORMAT_VERSION:
+        raise FormatUnknown(
+            f"the file has format version {version}, this klomp reads version {FORMAT_VERSION}",
+            "use the klomp that wrote it, or a newer one",
+        )
+
+
+class FrameEncoder:
+    """Makes frames. Holds a compressor, so one encoder belongs to one thread."""
+
+    def __init__(self, level: int = COMPRESSION_LEVEL) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
+
+    def encode(self, first: int, times_us: Sequence[int], lines: Sequence[bytes]) -> bytes:
+        """One frame of records numbered from `first`."""
+        raw = array("q", times_us).tobytes() + b"\n".join(lines) + b"\n"
+        payload = self._compressor.compress(raw)
+        rest = FRAME_HEADER.pack(
+            0, FRAME_MAGIC, len(payload), len(raw), len(lines), first, min(times_us), max(times_us)
+        )[4:]
+        crc = zlib.crc32(payload, zlib.crc32(rest))
+        return struct.pack("<I", crc) + rest + payload
+
+    def split(self, first: int, times_us: Sequence[int], lines: Sequence[bytes]) -> Iterator[bytes]:
+        """Frames of about FRAME_RAW_BYTES_TARGET bytes each for a whole batch."""
+        start = size = 0
+        for i, line in enumerate(lines):
+            size += len(line) + 9
+            if size >= FRAME_RAW_BYTES_TARGET:
+                yield self.encode(first + start, times_us[start : i + 1], lines[start : i + 1])
+                start, size = i + 1, 0
+        if start < len(lines):
+            yield self.encode(first + start, times_us[start:], lines[start:])
+
+
+def read_frame_header(data: bytes | memoryview, offset: int, at: int = 0) -> FrameHeader | None:
+    """The header at `data[at:]`, which stands at `offset` in its file; None when it can't be one."""
+    if len(data) - at < FRAME_HEADER.size:
+        return None
+    _, magic, payload, raw, records, first, min_us, max_us = FRAME_HEADER.unpack_from(data, at)
+    if magic != FRAME_MAGIC or not records or payload > FRAME_PAYLOAD_BYTES_MAX or raw > FRAME_RAW_BYTES_MAX:
+        return None
+    return FrameHeader(offset, payload, raw, records, first, min_us, max_us)
+
+
+def frame_is_valid(frame: bytes | memoryview) -> bool:
+    """Whether the checksum of these bytes, one whole frame, holds."""
+    (crc,) = struct.unpack_from("<I", frame)
+    return zlib.crc32(memoryview(frame)[4:]) == crc
+
+
+def decode_frame(header: FrameHeader, frame: bytes | memoryview) -> FrameRecords:
+    """The records of a whole frame (header and payload).
+
+    Raises:
+        FrameDamaged: the checksum, the compression or the counts are wrong.
+    """
+    if len(frame) != header.end - header.offset or not frame_is_valid(frame):
+        raise FrameDamaged(f"the frame at byte {header.offset} does not match its checksum")
+    try:
+        raw = zstandard.ZstdDecompressor().decompress(
+            memoryview(frame)[FRAME_HEADER.size :], max_output_size=FRAME_RAW_BYTES_MAX
+        )
+    except zstandard.ZstdError as error:
+        raise FrameDamaged(f"the frame at byte {header.offset} cannot be decompressed: {error}") from error
+    at = 8 * header.records
+    times_us = array("q", raw[:at])
+    lines = raw[at:].split(b"\n")
+    lines.pop()
+    if len(raw) != header.raw_bytes or len(lines) != header.records or len(times_us) != header.records:
+        raise FrameDamaged(
+            f"the frame at byte {header.offset} does not hold the {header.records} records it promises"
+        )
+    return FrameRecords(header.first, times_us, lines)

@@ -1,0 +1,191 @@
+"""A record as it comes, `{"ts": 1700000000, "msg": "hello", "lvl": "WARN", …}`, and as it is kept.
+
+Kept are its time in microseconds and, beside it, the JSON of all the rest with `message` and `level` under those
+names. Three things are recognised, each by the first of its names that fits; all else is kept as it came.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from storage.errors import BadRecord
+from storage.format import RECORD_BYTES_MAX
+from storage.times import parse_time
+
+TIME_NAMES = ("timestamp", "@timestamp", "ts", "time", "_time")
+MESSAGE_NAMES = ("message", "msg", "log", "body", "_msg")
+LEVEL_NAMES = ("level", "lvl", "severity")
+ADDRESS_NAMES = (
+    "_stream",
+    "_number",
+)  # given by the store; a record read back and sent again brings stale ones
+
+# Under these two names a value that is no time is a mistake; under the others it may be something else (a duration).
+TIME_NAMES_STRICT = frozenset(TIME_NAMES[:2])
+EPOCH_PLAUSIBLE_S = 10**8  # 1973: a smaller number under a name like `time` is more likely a duration
+
+DEPTH_MAX = 64  # the index refuses 128; nobody can read 64
+FIELDS_MAX = 2048  # each name is a column of the index
+
+_LEVELS = {
+    "trace": "trace verbose finest finer all",
+    "debug": "debug fine config dbg",
+    "info": "info information informational notice log",
+    "warn": "warn warning",
+    "error": "error err severe",
+    "fatal": "fatal critical crit alert emerg emergency panic dpanic",
+}
+LEVELS = {name: level for level, names in _LEVELS.items() for name in names.split()}
+LEVELS |= {name.upper(): level for name, level in LEVELS.items()}
+
+
+def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
+    """The time of a record in microseconds, and the JSON of its other fields. Takes `record` apart.
+
+    Args:
+        record: The decoded map; its keys are strings.
+        now_us: The time of arrival, for a record without a time.
+
+    Raises:
+        BadRecord: `bad-timestamp`, `record-too-large`, `record-too-deep`, `too-many-fields`, `bad-value`.
+    """
+    time_us = _take_time(record, now_us)
+    if "message" not in record:
+        record = _rename(record, "message", MESSAGE_NAMES, _is_text)
+    level = record.get("level")
+    if level is None:
+        record = _rename(record, "level", LEVEL_NAMES, _is_level)
+        level = record.get("level")
+    if type(level) is str:
+        record["level"] = LEVELS.get(level) or LEVELS.get(level.lower(), level)
+    if "_stream" in record or "_number" in record:
+        for name in ADDRESS_NAMES:
+            record.pop(name, None)
+    line = _dump(record)
+    if len(line) > RECORD_BYTES_MAX:
+        raise BadRecord(
+            "record-too-large",
+            f"the record has {len(line)} bytes, more than {RECORD_BYTES_MAX}",
+            "split it, or leave out its largest field",
+        )
+    if line.count(b"{") + line.count(b"[") > DEPTH_MAX and _depth(record) > DEPTH_MAX:
+        raise BadRecord("record-too-deep", f"the record nests deeper than {DEPTH_MAX} levels", "flatten it")
+    if line.count(b'":') > FIELDS_MAX and _fields(record) > FIELDS_MAX:
+        raise BadRecord(
+            "too-many-fields", f"the record has more than {FIELDS_MAX} fields", "send them as an array"
+        )
+    return time_us, line
+
+
+def _take_time(record: dict[str, Any], now_us: int) -> int:
+    """Remove the record's time from it and return it."""
+    for name in TIME_NAMES:
+        value = record.get(name)
+        if value is None:
+            if name == "timestamp":
+                record.pop(name, None)  # an explicit nil says the same as nothing
+            continue
+        time_us = parse_time(value)
+        strict = name in TIME_NAMES_STRICT
+        if time_us is None:
+            if not strict:
+                continue
+            raise BadRecord(
+                "bad-timestamp",
+                f"{name} is {str(value)[:60]!r}, which is no time",
+                "use RFC 3339, or a number of s, ms, us or ns since 1970, between the years 1685 and 2255",
+            )
+        if not strict and type(value) is not str and abs(value) < EPOCH_PLAUSIBLE_S:
+            continue
+        del record[name]
+        return time_us
+    return now_us
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_level(value: object) -> bool:
+    return type(value) is str and (value in LEVELS or value.lower() in LEVELS)
+
+
+def _rename(record: dict[str, Any], to: str, names: tuple[str, ...], fits: Any) -> dict[str, Any]:
+    """The record with the first of `names` that fits called `to`, in its place."""
+    for name in names:
+        if name in record and fits(record[name]):
+            if name == to:
+                return record
+            return {(to if key == name else key): value for key, value in record.items() if key != to}
+    return record
+
+
+def _dump(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return orjson.dumps(_to_64_bits(record))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRecord("bad-value", f"the record has a value that JSON cannot hold: {error}") from error
+
+
+def _to_64_bits(value: Any) -> Any:
+    """The same value with integers past 64 bits as floats, as every JSON reader of 64 bits takes them."""
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    if type(value) is list:
+        return [_to_64_bits(item) for item in value]
+    if type(value) is dict:
+        return {key: _to_64_bits(item) for key, item in value.items()}
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting; counted in rounds, so that no depth can exhaust the stack."""
+    depth, level = 0, [value]
+    while level := [
+        child
+        for item in level
+        if isinstance(item, dict | list)
+        for child in (item.values() if isinstance(item, dict) else item)
+    ]:
+        depth += 1
+    return depth
+
+
+def _fields(value: Any) -> int:
+    count, level = 0, [value]
+    while level:
+        count += sum(len(item) for item in level if isinstance(item, dict))
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return count
+
+
+def render(line: bytes, time_us_text: str, stream: str, number: int) -> bytes:
+    """The JSON of a whole row: the record with its time before it and its address behind it.
+
+    Args:
+        line: The record's stored JSON.
+        time_us_text: Its time as RFC 3339.
+        stream: A checked stream name, which needs no escape.
+        number: Its number.
+    """
+    body = line[1:-1] + b"," if len(line) > 2 else b""
+    return b'{"timestamp":"%b",%b"_stream":"%b","_number":%d}' % (
+        time_us_text.encode(),
+        body,
+        stream.encode(),
+        number,
+    )

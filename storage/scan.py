@@ -1,0 +1,124 @@
+"""Walking the frames of a data file: where each record lies, and which bytes no frame accounts for."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storage.format import (
+    FILE_HEADER,
+    FRAME_HEADER,
+    FRAME_MAGIC,
+    FrameHeader,
+    FrameRecords,
+    check_file_header,
+    decode_frame,
+    frame_is_valid,
+    read_frame_header,
+)
+
+SEARCH_BYTES = 1 << 20  # how much is read at a time when looking for the next frame behind damage
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes `[start, end)` of a data file that are no valid frame, though a valid frame follows."""
+
+    start: int
+    end: int
+
+
+def read_frame(fd: int, header: FrameHeader) -> bytes:
+    """The bytes of a whole frame; fewer when the file ends before it does."""
+    return os.pread(fd, header.end - header.offset, header.offset)
+
+
+def frames(fd: int, start: int = 0, *, verify: bool, expect: int = 0) -> Iterator[FrameHeader | Damage]:
+    """The frames from byte `start` on, until the bytes that are no frame and have none behind them.
+
+    Args:
+        fd: The data file, open for reading.
+        start: Where a frame begins; 0 for the first.
+        verify: Whether to read every payload and check it. Without it a frame counts when its header does and the
+            file is long enough, which is right for bytes that were synced.
+        expect: The lowest number that the next frame may begin with.
+
+    Raises:
+        FormatUnknown: the file is not a data file of a version we know.
+    """
+    if start == 0:
+        check_file_header(os.pread(fd, FILE_HEADER.size, 0))
+        start = FILE_HEADER.size
+    size = os.fstat(fd).st_size
+    while start < size:
+        header = _frame_at(fd, start, size, verify=verify, expect=expect)
+        if header is None:
+            header = _next_frame(fd, start + 1, size, expect)
+            if header is None:
+                return
+            yield Damage(start, header.offset)
+        yield header
+        start, expect = header.end, header.until
+
+
+def _frame_at(fd: int, offset: int, size: int, *, verify: bool, expect: int) -> FrameHeader | None:
+    header = read_frame_header(os.pread(fd, FRAME_HEADER.size, offset), offset)
+    if header is None or header.end > size or header.first < expect:
+        return None
+    return header if not verify or frame_is_valid(read_frame(fd, header)) else None
+
+
+def _next_frame(fd: int, start: int, size: int, expect: int) -> FrameHeader | None:
+    """The first valid frame at or behind `start`."""
+    magic_at = 4  # the magic stands behind the checksum
+    while start < size:
+        chunk = os.pread(fd, SEARCH_BYTES + len(FRAME_MAGIC), start)
+        found = chunk.find(FRAME_MAGIC)
+        while found >= 0:
+            offset = start + found - magic_at
+            if offset >= FILE_HEADER.size:
+                header = _frame_at(fd, offset, size, verify=True, expect=expect)
+                if header is not None:
+                    return header
+            found = chunk.find(FRAME_MAGIC, found + 1)
+        start += SEARCH_BYTES
+    return None
+
+
+class FrameDirectory:
+    """Which frame of a data file holds a number. Grows with the file; `extend` reads only what is new."""
+
+    def __init__(self, fd: int, first: int) -> None:
+        self._fd = fd
+        self._end = 0
+        self._until = first
+        self._firsts: list[int] = []
+        self._headers: list[FrameHeader] = []
+
+    def extend(self) -> None:
+        """Take in the frames written since the last call."""
+        for found in frames(self._fd, self._end, verify=False, expect=self._until):
+            if isinstance(found, FrameHeader):
+                self._firsts.append(found.first)
+                self._headers.append(found)
+                self._end, self._until = found.end, found.until
+
+    def find(self, number: int) -> FrameHeader | None:
+        """The frame that holds the record of this number, if any does."""
+        if number >= self._until:
+            self.extend()
+        at = bisect_right(self._firsts, number) - 1
+        if at < 0:
+            return None
+        header = self._headers[at]
+        return header if number < header.until else None
+
+    def load(self, header: FrameHeader) -> FrameRecords:
+        """The records of a frame.
+
+        Raises:
+            FrameDamaged: its bytes are not what was written.
+        """
+        return decode_frame(header, read_frame(self._fd, header))

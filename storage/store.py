@@ -1,0 +1,471 @@
+"""Reading: snapshots of one or several streams, to be searched, counted, aggregated and fetched from.
+
+A snapshot is what was published at one moment. It keeps answering from that state while records pour in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+import time
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tantivy
+from tantivy import FieldType, Query
+
+from storage import index as ix
+from storage.catalog import Catalog, CatalogFile, SegmentEntry
+from storage.errors import FrameDamaged, IndexBusy, IndexPanic, ResultTooLarge, StoreError, UnknownStream
+from storage.format import FrameRecords
+from storage.paths import DataDirectory, StreamDirectory, check_stream_name
+from storage.queries import FieldQueries, all_of, any_of
+from storage.scan import FrameDirectory
+from storage.times import format_time
+from storage.view import publish, read_meta
+
+OPEN_TRIES = 50  # an index may be replaced while it is opened; every try takes some milliseconds
+FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
+SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
+
+
+class Address(NamedTuple):
+    """One record in a snapshot: its time, number and stream."""
+
+    time_us: int
+    number: int
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it is kept: `line` is the JSON of everything but its time."""
+
+    time_us: int
+    number: int
+    stream: str
+    line: bytes
+
+
+class _SegmentData:
+    """The data file of a segment, open for reading."""
+
+    def __init__(self, path: Path, first: int) -> None:
+        self._fd = os.open(path, os.O_RDONLY)
+        self.frames = FrameDirectory(self._fd, first)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class _FrameCache:
+    """Decoded frames, the least recently used dropped first."""
+
+    def __init__(self) -> None:
+        self._frames: OrderedDict[tuple[str, int, int], tuple[FrameRecords, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int, int]) -> FrameRecords | None:
+        with self._lock:
+            found = self._frames.get(key)
+            if found is None:
+                return None
+            self._frames.move_to_end(key)
+            return found[0]
+
+    def put(self, key: tuple[str, int, int], frame: FrameRecords, size: int) -> None:
+        with self._lock:
+            if key in self._frames:
+                return
+            self._frames[key] = (frame, size)
+            self._bytes += size
+            while self._bytes > FRAME_CACHE_BYTES_MAX:
+                _, (_, dropped) = self._frames.popitem(last=False)
+                self._bytes -= dropped
+
+
+class _StreamData:
+    """The data files of one stream."""
+
+    def __init__(self, directory: StreamDirectory, cache: _FrameCache) -> None:
+        self._directory = directory
+        self._cache = cache
+        self._segments: dict[int, _SegmentData] = {}
+        self._lock = threading.Lock()
+
+    def fetch(self, entries: Sequence[SegmentEntry], numbers: Sequence[int]) -> list[Stored | None]:
+        """The records of these numbers, in their order; None for one that cannot be read."""
+        firsts = [entry.first for entry in entries]
+        found: list[Stored | None] = [None] * len(numbers)
+        current: FrameRecords | None = None
+        for at in sorted(range(len(numbers)), key=numbers.__getitem__):
+            number = numbers[at]
+            if current is None or not current.first <= number < current.first + len(current.lines):
+                current = self._frame(firsts, number)
+                if current is None:
+                    continue
+            i = number - current.first
+            found[at] = Stored(current.times_us[i], number, self._directory.name, current.lines[i])
+        return found
+
+    def _frame(self, firsts: list[int], number: int) -> FrameRecords | None:
+        at = bisect_right(firsts, number) - 1
+        if at < 0:
+            return None
+        first = firsts[at]
+        with self._lock:
+            segment = self._segments.get(first)
+            if segment is None:
+                try:
+                    segment = _SegmentData(self._directory.segment(first).data, first)
+                except FileNotFoundError:
+                    return None
+                self._segments[first] = segment
+            header = segment.frames.find(number)
+        if header is None:
+            return None
+        key = (self._directory.name, first, header.offset)
+        frame = self._cache.get(key)
+        if frame is None:
+            try:
+                frame = segment.frames.load(header)
+            except FrameDamaged:
+                return None
+            self._cache.put(key, frame, header.raw_bytes + 60 * header.records)
+        return frame
+
+
+class _View:
+    """An open index over a view directory, reloaded when what it shows has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.index = ix.open_index(path)
+        self.index.config_reader("manual", 0)
+        self.stamp: Any = None
+        self.owners: tuple[str, ...] = ()  # the stream of each index segment, in the searcher's order
+
+
+class Store:
+    """The streams of a data directory, for readers. Thread-safe."""
+
+    def __init__(self, data: DataDirectory) -> None:
+        self._data = data
+        self._cache = _FrameCache()
+        self._catalogs: dict[str, CatalogFile] = {}
+        self._streams: dict[str, _StreamData] = {}
+        self._views: dict[tuple[str, ...], _View] = {}
+        self._lock = threading.RLock()
+        self._own_views = data.root / "views" / str(os.getpid())
+
+    def close(self) -> None:
+        """Remove the views that this reader made."""
+        shutil.rmtree(self._own_views, ignore_errors=True)
+
+    def catalog(self, stream: str) -> Catalog:
+        """What is published of a stream.
+
+        Raises:
+            BadStreamName: no stream can have this name.
+            UnknownStream: none has it.
+        """
+        with self._lock:
+            file = self._catalogs.get(stream)
+            if file is None:
+                directory = self._data.stream(check_stream_name(stream))
+                if not directory.root.is_dir():
+                    raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
+                file = self._catalogs[stream] = CatalogFile(directory.catalog)
+            catalog = file.read()
+            if catalog is None and not self._data.stream(stream).root.is_dir():
+                del self._catalogs[stream]
+                raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
+            return catalog or Catalog(stream=stream)
+
+    def _streams_hint(self) -> str:
+        names = self.stream_names()
+        if not names:
+            return "there are no streams yet; a stream comes into being with its first record"
+        return "there are: " + ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+
+    def stream_names(self) -> list[str]:
+        """All streams, by name."""
+        return self._data.stream_names()
+
+    def snapshot(self, streams: Sequence[str]) -> Snapshot:
+        """All that is published of these streams now.
+
+        Raises:
+            UnknownStream: one of them does not exist.
+            IndexBusy: the index was replaced under every try to open it.
+        """
+        names = tuple(sorted(set(streams)))
+        last: Exception | None = None
+        for _ in range(OPEN_TRIES):
+            # The catalogs are read first: the view that is opened next shows at least what they promise.
+            catalogs = {name: self.catalog(name) for name in names}
+            live = tuple(name for name in names if catalogs[name].segments)
+            try:
+                with self._lock:
+                    return self._open(catalogs, live)
+            except (OSError, ValueError) as error:
+                last = error
+                with self._lock:
+                    self._views.pop(live, None)
+                time.sleep(0.01)
+        raise IndexBusy("the index changed under every try to open it", "ask again in a moment") from last
+
+    def _open(self, catalogs: dict[str, Catalog], live: tuple[str, ...]) -> Snapshot:
+        data = {name: self._stream_data(name) for name in live}
+        if not live:
+            return Snapshot(catalogs, data, None, None, ())
+        stamp = tuple(catalogs[name].generation for name in live)
+        view = self._views.get(live)
+        if view is None or view.stamp != stamp:
+            path, owners = (self._data.stream(live[0]).view, live) if len(live) == 1 else self._combine(live)
+            if view is None:
+                view = self._views[live] = _View(path)
+            view.index.reload()
+            view.stamp, view.owners = stamp, owners
+        return Snapshot(catalogs, data, view.index, view.index.searcher(), view.owners)
+
+    def _combine(self, live: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+        """A view over the views of several streams, for this process alone; and the stream of each index segment."""
+        name = hashlib.sha256("/".join(live).encode()).hexdigest()[:16]
+        sources = [
+            (folder, read_meta(folder)) for folder in (self._data.stream(stream).view for stream in live)
+        ]
+        publish(self._own_views / name, sources, sources[0][1])
+        owners = tuple(
+            stream for stream, (_, meta) in zip(live, sources, strict=True) for _ in meta["segments"]
+        )
+        return self._own_views / name, owners
+
+    def _stream_data(self, name: str) -> _StreamData:
+        data = self._streams.get(name)
+        if data is None:
+            data = self._streams[name] = _StreamData(self._data.stream(name), self._cache)
+        return data
+
+
+class Snapshot:
+    """The published records of some streams at one moment."""
+
+    def __init__(
+        self,
+        catalogs: dict[str, Catalog],
+        data: dict[str, _StreamData],
+        index: tantivy.Index | None,
+        searcher: tantivy.Searcher | None,
+        owners: tuple[str, ...],
+    ) -> None:
+        self.catalogs = catalogs
+        self._data = data
+        self._searcher = searcher
+        self._single = next(iter(data)) if len(data) == 1 else None
+        self._owners = owners
+        self._index = index
+        self.queries = FieldQueries(index, searcher) if index is not None and searcher is not None else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is published at all."""
+        return self._searcher is None or not self._searcher.num_docs
+
+    @property
+    def time_range_us(self) -> tuple[int, int] | None:
+        """The smallest and the largest timestamp, None for no records."""
+        low = [c.min_us for c in self.catalogs.values() if c.min_us is not None]
+        high = [c.max_us for c in self.catalogs.values() if c.max_us is not None]
+        return (min(low), max(high)) if low and high else None
+
+    @property
+    def records(self) -> int:
+        """All records."""
+        return self._searcher.num_docs if self._searcher else 0
+
+    def count(self, query: Query) -> int:
+        """How many records match, exactly."""
+        return int(self._search(query, 1, count=True).count or 0)
+
+    def newest(
+        self, query: Query, limit: int, *, after: Address | None = None, oldest_first: bool = False
+    ) -> list[Address]:
+        """The next records in the order of time, then number, then stream, each falling (or rising).
+
+        Args:
+            query: What must match.
+            limit: How many at most, at least 1.
+            after: Where the records before ended.
+            oldest_first: Rising order.
+        """
+        if after is not None:
+            query = all_of([query, self._beyond(after, oldest_first=oldest_first)])
+        found = self._ordered(query, limit + 1, ix.TIMESTAMP, oldest_first=oldest_first)
+        if len(found) > limit and found[limit - 1].time_us == found[limit].time_us:
+            # Equal times cross the edge of the page, and the engine promises no order among them: ask for those again.
+            edge = found[limit].time_us
+            kept = [address for address in found if address.time_us != edge]
+            at_edge = all_of([query, self._range(ix.TIMESTAMP, FieldType.Integer, edge, edge)])
+            # Streams number their records each for itself: equal numbers may cross the edge too.
+            spare = len(self._data)
+            found = kept + self._ordered(
+                at_edge, limit - len(kept) + spare, ix.NUMBER, oldest_first=oldest_first, time_us=edge
+            )
+        found.sort(reverse=not oldest_first)
+        return found[:limit]
+
+    def scan(self, query: Query) -> Iterator[list[Address]]:
+        """All records that match, by falling number, in chunks; their `time_us` is not filled in."""
+        after: int | None = None
+        while True:
+            bounded = query
+            if after is not None:
+                if after == 0:
+                    return
+                bounded = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, 0, after - 1)])
+            found = self._ordered(bounded, SCAN_CHUNK + 1, ix.NUMBER, oldest_first=False, time_us=0)
+            if len(found) <= SCAN_CHUNK:
+                yield found
+                return
+            # Records of several streams may share the last number: leave all of it to the next chunk, unless it
+            # is all there is.
+            edge = found[-1].number
+            chunk = [address for address in found if address.number != edge]
+            if not chunk:
+                at_edge = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, edge, edge)])
+                chunk = self._ordered(at_edge, len(self._data), ix.NUMBER, oldest_first=False, time_us=0)
+                after = edge
+            else:
+                after = edge + 1
+            yield chunk
+
+    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
+        """The records at these addresses, in their order.
+
+        Raises:
+            StoreError: the data of one cannot be read.
+        """
+        wanted = list(addresses)
+        out: list[Stored | None] = [None] * len(wanted)
+        streams = {address.stream for address in wanted}
+        for stream in streams:
+            places = [i for i, address in enumerate(wanted) if address.stream == stream]
+            numbers = [wanted[i].number for i in places]
+            stored = self._data[stream].fetch(self.catalogs[stream].segments, numbers)
+            for i, record in zip(places, stored, strict=True):
+                out[i] = record
+        kept: list[Stored] = []
+        for address, found in zip(wanted, out, strict=True):
+            if found is None:
+                raise StoreError(
+                    f"record {address.number} of stream {address.stream!r} cannot be read: its data is damaged or gone",
+                    "klomp keeps serving the others; look at the server's log",
+                )
+            kept.append(found)
+        return kept
+
+    def aggregate(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:
+        """The engine's aggregations over the records that match.
+
+        Raises:
+            ResultTooLarge: more groups than the engine can hold.
+        """
+        assert self._searcher is not None
+        try:
+            return dict(self._searcher.aggregate(query, aggregations))
+        except ValueError as error:
+            if "bucket" in str(error).lower() or "memory" in str(error).lower():
+                raise ResultTooLarge(
+                    "the groups are more than the 65 000 that an answer may have",
+                    "group by fewer fields, take a larger bucket or a narrower :time",
+                ) from error
+            raise
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
+            raise _panic(error) from error
+
+    def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
+        assert self._searcher is not None
+        try:
+            return self._searcher.search(query, limit=limit, **options)
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
+            raise _panic(error) from error
+
+    def _ordered(
+        self, query: Query, limit: int, field: str, *, oldest_first: bool, time_us: int | None = None
+    ) -> list[Address]:
+        """Matches by one column; `time_us` is the time of all of them where the column is another."""
+        if self._searcher is None:
+            return []
+        order = tantivy.Order.Asc if oldest_first else tantivy.Order.Desc
+        hits = self._search(query, limit, count=False, order_by_field=field, order=order).hits
+        places = [place for _, place in hits]
+        if field == ix.NUMBER:
+            return [Address(time_us or 0, int(key), self._stream(place)) for key, place in hits]  # type: ignore[arg-type]
+        numbers = self._searcher.fast_field_values(ix.NUMBER, places)
+        return [
+            Address(int(key), int(number), self._stream(place))  # type: ignore[arg-type]
+            for (key, place), number in zip(hits, numbers, strict=True)
+        ]
+
+    def _stream(self, place: tantivy.DocAddress) -> str:
+        return self._single or self._owners[place.segment_ord]
+
+    def _range(self, field: str, kind: FieldType, low: int | None, high: int | None) -> Query:
+        assert self._index is not None
+        return Query.range_query(self._index.schema, field, kind, low, high, True, True)
+
+    def _beyond(self, after: Address, *, oldest_first: bool) -> Query:
+        """Records that come behind an address in the order."""
+        step = 1 if oldest_first else -1
+
+        def side(field: str, kind: FieldType, value: int) -> Query:
+            bounds = (value, None) if oldest_first else (None, value)
+            return self._range(field, kind, *bounds)
+
+        same_time = self._range(ix.TIMESTAMP, FieldType.Integer, after.time_us, after.time_us)
+        queries = [side(ix.TIMESTAMP, FieldType.Integer, after.time_us + step)]
+        if oldest_first or after.number > 0:
+            queries.append(all_of([same_time, side(ix.NUMBER, FieldType.Unsigned, after.number + step)]))
+        if self._single is None:
+            same_number = self._range(ix.NUMBER, FieldType.Unsigned, after.number, after.number)
+            assert self._index is not None
+            behind = [
+                Query.term_query(self._index.schema, ix.STREAM, name)
+                for name in self._data
+                if (name > after.stream if oldest_first else name < after.stream)
+            ]
+            if behind:
+                queries.append(all_of([same_time, same_number, any_of(behind)]))
+        return any_of(queries)
+
+
+def _panic(error: BaseException) -> BaseException:
+    """What to raise for something that is no Exception: our own error for a panic, itself for anything else."""
+    if type(error).__name__ == "PanicException":
+        return IndexPanic(
+            f"the index engine failed on this query: {error}", "please report it with the query"
+        )
+    return error
+
+
+def stream_summary(catalog: Catalog, disk_bytes: int) -> dict[str, Any]:
+    """What `GET /v1/streams` says of a stream."""
+    return {
+        "name": catalog.stream,
+        "records": catalog.records,
+        "bytes": sum(segment.raw_bytes for segment in catalog.segments),
+        "disk_bytes": disk_bytes,
+        "first_time": None if catalog.min_us is None else format_time(catalog.min_us),
+        "last_time": None if catalog.max_us is None else format_time(catalog.max_us),
+    }

@@ -1,0 +1,82 @@
+"""One index over the index segments of many: hard links and a `meta.json` that lists them all.
+
+The files of a committed index segment never change, so a link is as good as a copy; a searcher that has opened a file
+keeps it after the link is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from storage.paths import write_atomically
+
+META = "meta.json"
+
+
+def read_meta(index: Path) -> dict[str, Any]:
+    """The engine's own list of an index's segments."""
+    meta: dict[str, Any] = orjson.loads((index / META).read_bytes())
+    return meta
+
+
+def segment_ids(meta: dict[str, Any]) -> tuple[str, ...]:
+    """The index segments of a `meta.json`, in its order."""
+    return tuple(segment["segment_id"] for segment in meta["segments"])
+
+
+def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: dict[str, Any]) -> None:
+    """Make `view` an index over all segments of the sources.
+
+    Args:
+        view: The folder of the view; made when missing.
+        sources: Folder and `meta.json` of each index. All must have one schema.
+        empty: A `meta.json` of the same schema, for settings.
+
+    Raises:
+        FileNotFoundError: a source's segment was merged away meanwhile; read its `meta.json` again.
+    """
+    view.mkdir(parents=True, exist_ok=True)
+    present = set(os.listdir(view))
+    segments: list[Any] = []
+    wanted: set[str] = set()
+    for folder, meta in sources:
+        names: list[str] | None = None
+        for segment in meta["segments"]:
+            prefix = segment["segment_id"].replace("-", "")
+            wanted.add(prefix)
+            segments.append(segment)
+            if f"{prefix}.idx" in present:
+                continue
+            if names is None:
+                names = os.listdir(folder)
+            linked = [name for name in names if name.startswith(prefix)]
+            # The file that says that all are there comes last.
+            for name in sorted(linked, key=lambda name: name.endswith(".idx")):
+                with contextlib.suppress(FileExistsError):
+                    os.link(folder / name, view / name)
+            if f"{prefix}.idx" not in linked:
+                raise FileNotFoundError(folder / f"{prefix}.idx")
+    meta = {**empty, "segments": segments, "opstamp": 0}
+    meta.pop("payload", None)
+    write_atomically(view / META, orjson.dumps(meta), durable=False)
+    previous = _previous_segments(view)
+    for name in present:
+        stem, dot, _ = name.partition(".")
+        # Files of the list before stay for one round: a reader may be about to open them.
+        if dot and len(stem) == 32 and stem not in wanted and stem not in previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(view / name)
+    write_atomically(view / "previous.txt", "\n".join(wanted).encode(), durable=False)
+
+
+def _previous_segments(view: Path) -> set[str]:
+    try:
+        return set((view / "previous.txt").read_text().split())
+    except FileNotFoundError:
+        return set()
