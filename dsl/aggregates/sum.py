@@ -1,0 +1,63 @@
+"""`[:sum f]`: the numbers of a field added up; of none, 0."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, tidy, write_field
+
+
+class Sum(FieldAggregate):
+    """The sum of all numbers."""
+
+    op: Literal["sum"] = "sum"
+
+    def native(self, column: str) -> dict[str, Any] | None:
+        """The index's sum."""
+        return {"sum": {"field": column}}
+
+    def read(self, result: dict[str, Any]) -> int | float:
+        """The sum; whole where it is."""
+        return tidy(result["value"]) or 0
+
+    def accumulator(self) -> Accumulator:
+        """Nothing yet."""
+        return _Summed()
+
+
+class _Summed:
+    """Whole numbers and others apart: the first stay exact."""
+
+    def __init__(self) -> None:
+        self.whole = 0
+        self.others: list[float] = []
+
+    def add(self, values: Sequence[Any]) -> None:
+        for value in values:
+            if type(value) is int:
+                self.whole += value
+            elif type(value) is float:
+                self.others.append(value)
+
+    def result(self) -> int | float | None:
+        return tidy(self.whole + total(self.others)) if self.others else self.whole
+
+
+def total(values: Sequence[float]) -> float:
+    """The sum of floats, rounded once; infinite where it passes all floats, as adding one by one gives."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return sum(values)
+
+
+SUM = AggregateKind(
+    name="sum",
+    signature="[:sum field]",
+    summary="the numbers of the field added up; 0 when there are none",
+    example="[:sum :bytes]",
+    arguments=1,
+    node=Sum,
+    build=build_numeric(Sum),
+    write=write_field,
+)

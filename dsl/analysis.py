@@ -1,0 +1,324 @@
+"""What the analysis of one query knows: its mistakes so far, the limits, and how to take a form for a value.
+
+A method that finds a mistake notes it and gives `WRONG`, so that the rest of the query is still looked at.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from dsl.errors import Mistake, QueryError, quoted
+from dsl.forms import (
+    Char,
+    Form,
+    Keyword,
+    ListForm,
+    MapForm,
+    SetForm,
+    Symbol,
+    Tagged,
+    VectorForm,
+    print_form,
+)
+from dsl.limits import Limits
+from dsl.nodes import Predicate
+from dsl.record import TIMESTAMP
+from dsl.time import BadTime, Instant, Moment, Relative, parse_duration, parse_moment
+
+MISTAKES_MAX = 32  # of one query: who makes more starts with the first ones
+_NAME_CHARACTERS_MAX = 40  # of a misspelt name for which a near one is sought: seeking costs the square of it
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1  # outside, numbers are floats, in records as in queries
+
+
+class Wrong(Enum):
+    """Stands where a value would be, had the caller made no mistake."""
+
+    WRONG = "wrong"
+
+
+WRONG: Final = Wrong.WRONG
+WrongType: TypeAlias = Literal[Wrong.WRONG]
+
+Scalar: TypeAlias = bool | int | float | str
+Value: TypeAlias = bool | int | float | str | Moment
+"""What a field is compared with."""
+
+
+class Analysis:
+    """The state of one analysis."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        now_us: int | None,
+        build: Callable[["Analysis", Form], Predicate | WrongType],
+    ) -> None:
+        self.limits = limits
+        self.now_us = now_us
+        self.mistakes: list[Mistake] = []
+        self._build = build
+        self._nodes = 0
+        self._depth = 0
+
+    def wrong(self, code: str, message: str, form: Form, hint: str | None = None) -> WrongType:
+        """Note a mistake at a form, and go on.
+
+        Raises:
+            QueryError: there are too many by now.
+        """
+        self.mistakes.append(Mistake(code, message, form.start, form.end, hint))
+        if len(self.mistakes) >= MISTAKES_MAX:
+            message = f"more than {MISTAKES_MAX} mistakes: the rest was not looked at"
+            last = Mistake("too-many-mistakes", message, form.end, form.end, "correct the first ones first")
+            raise QueryError([*self.mistakes, last])
+        return WRONG
+
+    def predicate(self, form: Form) -> Predicate | WrongType:
+        """The predicate that a form says."""
+        self.count(form)
+        self._depth += 1
+        if self._depth > self.limits.depth_max:
+            message = f"predicates are nested more than {self.limits.depth_max} deep"
+            self.wrong("too-deep", message, form, "flatten it: [:and a [:and b c]] is [:and a b c]")
+            raise QueryError(self.mistakes)
+        made = self._build(self, form)
+        self._depth -= 1
+        return made if made is WRONG else made.at(form.start, form.end)
+
+    def count(self, form: Form) -> None:
+        """Count one more predicate.
+
+        Raises:
+            QueryError: there are too many by now.
+        """
+        self._nodes += 1
+        if self._nodes > self.limits.nodes_max:
+            message = f"more than {self.limits.nodes_max} predicates"
+            self.wrong(
+                "too-many-nodes",
+                message,
+                form,
+                "use :in for many values of one field, or ask several queries",
+            )
+            raise QueryError(self.mistakes)
+
+    def predicates(self, forms: Sequence[Form]) -> tuple[Predicate, ...] | WrongType:
+        """The predicates that several forms say, in order."""
+        made = [self.predicate(form) for form in forms]
+        right = tuple(item for item in made if item is not WRONG)
+        return right if len(right) == len(made) else WRONG
+
+    def field(self, form: Form, code: str = "bad-field") -> str | WrongType:
+        """The name of a field: a keyword, or a string for odd ones."""
+        name = name_of(form)
+        if name is None:
+            hint = "write it as a keyword, :level, or as a string for odd names"
+            if isinstance(form.value, Symbol):
+                hint = f"write :{quoted(form.value.name)}"
+            return self.wrong(code, f"{described(form)} is no field", form, hint)
+        if len(name) > self.limits.field_characters_max:
+            message = f"a field name of {len(name)} characters, more than {self.limits.field_characters_max}"
+            return self.wrong(code, message, form, "no field is called so")
+        return name
+
+    def value(self, form: Form, field: str, *, missing: str = "[:missing {field}]") -> Value | WrongType:
+        """A value that a field is compared with; on the field `timestamp` always a point in time."""
+        if field == TIMESTAMP:
+            return self.moment(form)
+        tag = tagged(form)
+        if tag is not None:
+            return self._tagged_value(form, *tag)
+        value = form.value
+        if isinstance(value, str | bool):
+            return value
+        if isinstance(value, int | float | Decimal):
+            return self._number(form, value)
+        if isinstance(value, Keyword):
+            return value.name
+        if isinstance(value, Char):
+            return value.value
+        if value is None:
+            hint = f"write {missing.format(field=field_text(field))}"
+            return self.wrong("bad-value", "nothing equals nil: a field is there or is not", form, hint)
+        if isinstance(value, Symbol):
+            return self._symbol(form, value)
+        hint = "write a string, a number, true or false"
+        if isinstance(value, MapForm):
+            hint = "name the field inside by its path, such as :http.status"
+        elif isinstance(value, VectorForm | SetForm | ListForm):
+            hint = f"for one of several write [:in {field_text(field)} #{{…}}]"
+        return self.wrong("bad-value", f"{described(form)} is no value to compare with", form, hint)
+
+    def text(self, form: Form, field: str) -> str | WrongType:
+        """The text that a text operator looks for."""
+        if field == TIMESTAMP:
+            hint = 'compare it, such as [:>= :timestamp "now-15m"]'
+            return self.wrong("bad-field", "timestamp is a time, not a text", form, hint)
+        value = form.value
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Keyword):
+            return value.name
+        if isinstance(value, Char):
+            return value.value
+        if isinstance(value, Symbol):
+            return self._symbol(form, value)
+        hint = 'write it in quotes: "…"'
+        return self.wrong("bad-value", f"{described(form)} is no text", form, hint)
+
+    def moment(self, form: Form) -> Moment | WrongType:
+        """A point in time."""
+        tag = tagged(form)
+        value = form.value
+        if tag is not None and tag[0] == "inst":
+            value = tag[1].value
+        if not isinstance(value, str):
+            hint = 'write now-15m in quotes, "2026-01-02T03:04:05Z" or #inst "2026-01-02T03:04:05Z"'
+            if isinstance(value, int | float):
+                hint = 'write it as "2026-01-02T03:04:05Z": a number could be seconds or milliseconds'
+            return self.wrong("bad-time", f"{described(form)} is no time", form, hint)
+        try:
+            moment = parse_moment(value)
+        except BadTime as error:
+            return self.wrong(error.code, error.message, form, error.hint)
+        if tag is not None and isinstance(moment, Relative):
+            return self.wrong(
+                "bad-time", f"not a time: {quoted(value)}", form, f'leave out the tag: "{quoted(value)}"'
+            )
+        return moment.at(form.start, form.end)
+
+    def duration(self, form: Form, *, least_us: int = 1) -> int | WrongType:
+        """Microseconds of a duration, a string or `#log/duration`."""
+        tag = tagged(form)
+        value = tag[1].value if tag is not None and tag[0] == "log/duration" else form.value
+        if isinstance(value, Keyword):
+            value = value.name
+        if not isinstance(value, str):
+            hint = 'write it with its unit, in quotes: "15m"'
+            return self.wrong("bad-duration", f"{described(form)} is no duration", form, hint)
+        try:
+            us = parse_duration(value)
+        except BadTime as error:
+            return self.wrong("bad-duration", error.message, form, error.hint)
+        if us < least_us:
+            return self.wrong(
+                "bad-duration", "a duration of no time", form, 'write a longer one, such as "15m"'
+            )
+        return us
+
+    def number(self, form: Form, what: str) -> int | float | WrongType:
+        """A number that is no value of a field, such as a width."""
+        value = form.value
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            return self.wrong("bad-value", f"{described(form)} is no number", form, f"{what} is a number")
+        return self._number(form, value)
+
+    def flag(self, form: Form) -> bool | WrongType:
+        """True or false."""
+        if isinstance(form.value, bool):
+            return form.value
+        return self.wrong(
+            "bad-value", f"{described(form)} is neither true nor false", form, "write true or false"
+        )
+
+    def near(self, name: str, names: Iterable[str], prefix: str = "") -> str | None:
+        """A hint with the nearest of some names, or None where none is near."""
+        if len(name) > _NAME_CHARACTERS_MAX:
+            return None
+        found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+        return f"did you mean {prefix}{found[0]}?" if found else None
+
+    def _tagged_value(self, form: Form, tag: str, inner: Form) -> Value | WrongType:
+        if tag == "inst":
+            moment = self.moment(form)
+            assert moment is WRONG or isinstance(moment, Instant)
+            return moment
+        if tag == "uuid" and isinstance(inner.value, str):
+            return inner.value
+        if tag == "uuid":
+            return self.wrong("bad-value", "#uuid stands before a string", form, "put it in quotes")
+        hint = 'a value is a string, a number, true, false or a time: #inst "2026-01-02T03:04:05Z"'
+        return self.wrong("bad-value", f"a value with the tag #{quoted(tag)} cannot stand here", form, hint)
+
+    def _number(self, form: Form, value: float | Decimal) -> int | float | WrongType:
+        if isinstance(value, Decimal):
+            value = int(value) if value == value.to_integral_value() else float(value)
+        if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+            try:
+                value = float(value)
+            except OverflowError:
+                return self.wrong("bad-value", "a number out of range", form, "numbers end at 1.8e308")
+        return value
+
+    def _symbol(self, form: Form, symbol: Symbol) -> WrongType:
+        name = quoted(symbol.name)
+        if name.startswith("?"):
+            return self.wrong(
+                "bad-value", f"no value for the parameter {name}", form, "write the value itself"
+            )
+        return self.wrong("bad-value", f"{name} is no value", form, f'put it in quotes: "{name}"')
+
+
+def name_of(form: Form) -> str | None:
+    """The name that a keyword or a string is, or None."""
+    if isinstance(form.value, Keyword):
+        return form.value.name
+    return form.value if isinstance(form.value, str) else None
+
+
+def tagged(form: Form) -> tuple[str, Form] | None:
+    """The tag and the form of a tagged literal, in EDN or as JSON has it: {"#inst": "…"}."""
+    value = form.value
+    if isinstance(value, Tagged):
+        return value.tag, value.form
+    if isinstance(value, MapForm) and len(value.pairs) == 1:
+        key = value.pairs[0][0].value
+        if isinstance(key, str) and key.startswith("#") and len(key) > 1:
+            return key[1:], value.pairs[0][1]
+    return None
+
+
+def items_of(form: Form) -> tuple[Form, ...] | None:
+    """The items of a vector or a set, or None."""
+    return form.value.items if isinstance(form.value, VectorForm | SetForm) else None
+
+
+def described(form: Form) -> str:
+    """A form as it stands in a message: itself when it is short, its kind when it is not."""
+    value = form.value
+    if isinstance(value, VectorForm | ListForm | SetForm | MapForm):
+        return _KINDS[type(value)] if value != type(value)(()) else f"an empty {_KINDS[type(value)][2:]}"
+    return quoted(print_form(form))
+
+
+def kind_of(value: Value) -> str:
+    """What kind of value it is, as messages say it."""
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    return "a number" if isinstance(value, int | float) else "a time"
+
+
+def field_text(field: str) -> str:
+    """A field as a hint shows it."""
+    return quoted(print_form(field_form(field)))
+
+
+def field_form(field: str) -> Form:
+    """A field as it is written: a keyword where that can be read again, else a string."""
+    return Form(Keyword(field) if _is_plain(field) else field)
+
+
+def _is_plain(field: str) -> bool:
+    head = field[:1]
+    return (
+        field.isascii()
+        and (head.isalpha() or head == "_")
+        and field.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
+    )
+
+
+_KINDS: dict[type, str] = {VectorForm: "a vector", ListForm: "a list", SetForm: "a set", MapForm: "a map"}

@@ -1,0 +1,476 @@
+"""From the form of a query to its tree: every key checked, every mistake of the text found at once.
+
+{:from :nginx, :time {:last "1h"}, :where [:= :level "error"], :limit 10}
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from dsl import predicates
+from dsl.aggregates import AGGREGATES
+from dsl.aggregates.base import Aggregate
+from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of, tagged
+from dsl.ast import DEFAULT_LIMIT, EVERY_STREAM, NEWEST_FIRST, Named, Order, Query
+from dsl.cursor import BadCursor, decode
+from dsl.errors import QueryError, quoted
+from dsl.forms import Form, MapForm, SetForm, Symbol, VectorForm
+from dsl.keys import KEYS
+from dsl.keys.base import Key
+from dsl.limits import DEFAULT, Limits
+from dsl.nodes import Predicate
+from dsl.time import Instant, Moment, Relative, Time
+
+STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""What a stream may be called: its folder is named so."""
+
+_STREAM_HINT = "a name is 1 to 100 letters, digits, _ . and -, and begins with a letter, a digit or _"
+_DIRECTIONS = ("asc", "desc")
+_TOLERANCE_US = (
+    10 * 365 * 86_400_000_000
+)  # an assumed now, only to compare two times that are both relative to it
+
+# What others call the keys of a query; only ever a hint.
+_MEANT = {
+    "stream": "from",
+    "streams": "from",
+    "source": "from",
+    "filter": "where",
+    "query": "where",
+    "range": "time",
+    "since": "time",
+    "last": "time",
+    "columns": "select",
+    "fields": "select",
+    "project": "select",
+    "sort": "order-by",
+    "order": "order-by",
+    "sort-by": "order-by",
+    "size": "limit",
+    "take": "limit",
+    "top": "limit",
+    "cursor": "after",
+    "offset": "after",
+    "count": "total",
+    "group": "group-by",
+    "by": "group-by",
+    "aggregates": "aggregate",
+    "aggs": "aggregate",
+}
+
+# What others call the aggregates.
+_MEANT_AGGREGATES = {
+    "mean": "avg",
+    "average": "avg",
+    "minimum": "min",
+    "maximum": "max",
+    "total": "sum",
+    "uniq": "count-distinct",
+    "unique": "count-distinct",
+    "distinct": "count-distinct",
+    "cardinality": "count-distinct",
+    "quantile": "percentile",
+    "p95": "percentile",
+    "p99": "percentile",
+}
+
+
+def analyze(form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None) -> Query:
+    """The query that a form is.
+
+    Args:
+        form: as read.
+        limits: what it may cost.
+        now_us: when now is; with it, a range of time that only then is empty is found too.
+
+    Raises:
+        QueryError: everything that is wrong with it.
+    """
+    analysis = Analysis(limits, now_us, predicates.build)
+    query = _query(analysis, form)
+    if analysis.mistakes or query is WRONG:
+        raise QueryError(analysis.mistakes)
+    return query.at(form.start, form.end)
+
+
+def analyze_predicate(form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None) -> Predicate:
+    """The predicate that a form is, where one stands alone.
+
+    Raises:
+        QueryError: everything that is wrong with it.
+    """
+    analysis = Analysis(limits, now_us, predicates.build)
+    made = analysis.predicate(form)
+    if analysis.mistakes or made is WRONG:
+        raise QueryError(analysis.mistakes)
+    return made
+
+
+def _query(analysis: Analysis, form: Form) -> Query | WrongType:
+    if not isinstance(form.value, MapForm):
+        hint = 'write {:from :main :where [:= :level "error"]}'
+        if isinstance(form.value, VectorForm):
+            hint = "write {:where …} around it"
+        return analysis.wrong("not-a-map", f"a query is a map, not {described(form)}", form, hint)
+    given = _keys(analysis, form.value, _READERS, "key", _MEANT)
+    read = {name: _READERS[name](analysis, item) for name, (_, item) in given.items()}
+    grouped = "group-by" in given or "aggregate" in given
+    if "limit" in given:
+        most, noun = (analysis.limits.groups_max, "groups") if grouped else (analysis.limits.rows_max, "rows")
+        _bounded(analysis, given["limit"][1], most, noun)
+    if grouped:
+        _check_groups(analysis, given, read)
+    if any(value is WRONG for value in read.values()) or analysis.mistakes:
+        return WRONG
+    query = _grouped(read) if grouped else _rows(read)
+    if query.after is not None:
+        try:
+            decode(query.after, query)
+        except BadCursor as error:
+            return analysis.wrong(error.code, error.message, given["after"][1], error.hint)
+    return query
+
+
+def _rows(read: Mapping[str, Any]) -> Query:
+    return Query(
+        from_=read.get("from", ("main",)),
+        time=read.get("time"),
+        where=read.get("where"),
+        select=read.get("select"),
+        order_by=read.get("order-by", NEWEST_FIRST),
+        limit=read.get("limit", DEFAULT_LIMIT),
+        after=read.get("after"),
+        total=read.get("total", False),
+    )
+
+
+def _grouped(read: Mapping[str, Any]) -> Query:
+    return Query(
+        from_=read.get("from", ("main",)),
+        time=read.get("time"),
+        where=read.get("where"),
+        order_by=read.get("order-by", ()),
+        limit=read.get("limit"),
+        total=read.get("total", False),
+        group_by=read.get("group-by", ()),
+        aggregate=read.get("aggregate", _COUNT_ONLY),
+    )
+
+
+_COUNT_ONLY = (Named(name="count", call=AGGREGATES["count"].node()),)
+
+Given = dict[str, tuple[Form, Form]]
+"""The key and the value of each name."""
+
+
+def _keys(
+    analysis: Analysis,
+    value: MapForm,
+    known: Iterable[str],
+    noun: str,
+    meant: Mapping[str, str] | None = None,
+) -> Given:
+    """The pairs of a map by name; the names that are not known noted."""
+    given: Given = {}
+    for key, item in value.pairs:
+        name = key.value.name if isinstance(key.value, Symbol) else name_of(key)
+        if name is None or name not in known:
+            shown = described(key) if name is None else f":{quoted(name)}"
+            near = None if name is None else analysis.near(name, known, ":")
+            if meant is not None and name is not None and name in meant:
+                near = f"did you mean :{meant[name]}?"
+            hint = near or f"the {noun}s are " + " ".join(f":{one}" for one in known)
+            analysis.wrong(f"unknown-{noun}", f"no {noun} {shown}", key, hint)
+        elif isinstance(key.value, Symbol):
+            analysis.wrong(
+                f"unknown-{noun}", f"the {noun} {quoted(name)} lacks its colon", key, f"write :{name}"
+            )
+        elif name in given:
+            analysis.wrong("duplicate-key", f"the key :{name} stands twice", key, "leave one of them out")
+        else:
+            given[name] = (key, item)
+    return given
+
+
+def _from(analysis: Analysis, form: Form) -> tuple[str, ...] | Literal["*"] | WrongType:
+    items = items_of(form)
+    if items is None:
+        items = (form,)
+    elif not items:
+        return analysis.wrong("bad-stream-name", "no stream", form, "name one, or write :* for all")
+    names = [name_of(item) for item in items]
+    if names == [EVERY_STREAM]:
+        return EVERY_STREAM
+    right = True
+    for item, name in zip(items, names, strict=True):
+        if name is None or not STREAM_NAME.fullmatch(name):
+            hint = "write :* alone: it is every stream" if name == EVERY_STREAM else _STREAM_HINT
+            analysis.wrong("bad-stream-name", f"{described(item)} is no name of a stream", item, hint)
+            right = False
+    return tuple(sorted({str(name) for name in names})) if right else WRONG
+
+
+def _time(analysis: Analysis, form: Form) -> Time | WrongType:
+    if not isinstance(form.value, MapForm) or tagged(form) is not None:
+        hint = 'write {:last "1h"}, or {:since "now-1d" :until "now"}'
+        return analysis.wrong("bad-time", f"{described(form)} is no range of time", form, hint)
+    given = _keys(analysis, form.value, ("last", "since", "until"), "key")
+    last = analysis.duration(given["last"][1]) if "last" in given else None
+    ends = [analysis.moment(given[name][1]) if name in given else None for name in ("since", "until")]
+    if "last" in given and len(given) > 1:
+        other = next(key for name, (key, _) in given.items() if name != "last")
+        hint = "write either :last, or :since and :until"
+        return analysis.wrong("key-not-here", f"{described(other)} stands beside :last", other, hint)
+    since, until = ends
+    if last is WRONG or since is WRONG or until is WRONG or len(given) < len(form.value.pairs):
+        return WRONG
+    if not given:
+        return analysis.wrong("bad-time", "no range of time", form, 'write {:last "1h"}, or leave out :time')
+    if since is not None and until is not None and not _rises(since, until, analysis.now_us):
+        hint = "the range begins at :since and ends before :until"
+        return analysis.wrong("bad-time", ":since is not before :until", form, hint)
+    return Time(last_us=last, since=since, until=until)
+
+
+def _rises(since: Moment, until: Moment, now_us: int | None) -> bool:
+    """Whether one time is before another, or may be."""
+    if now_us is None:
+        if isinstance(since, Instant) is not isinstance(until, Instant):
+            return True
+        if _rounds(since) or _rounds(until):
+            return True
+        now_us = _TOLERANCE_US
+    return since.resolve(now_us) < until.resolve(now_us)
+
+
+def _rounds(moment: Moment) -> bool:
+    return isinstance(moment, Relative) and any(isinstance(step, str) for step in moment.steps)
+
+
+def _where(analysis: Analysis, form: Form) -> Predicate | WrongType:
+    return analysis.predicate(form)
+
+
+def _select(analysis: Analysis, form: Form) -> tuple[str, ...] | WrongType:
+    items = items_of(form)
+    if items is None or not items:
+        hint = "write [:timestamp :message], or leave out :select for the whole record"
+        return analysis.wrong("bad-select", f"{described(form)} is no vector of fields", form, hint)
+    names = [analysis.field(item, "bad-select") for item in items]
+    right = [name for name in names if name is not WRONG]
+    return tuple(dict.fromkeys(right)) if len(right) == len(names) else WRONG
+
+
+def _order_by(analysis: Analysis, form: Form) -> tuple[Order, ...] | WrongType:
+    items = items_of(form)
+    if items is None or not items or isinstance(form.value, SetForm):
+        hint = "write [[:timestamp :desc]]"
+        return analysis.wrong("bad-order", f"{described(form)} is no order", form, hint)
+    if _is_step(items):
+        hint = "write it in a vector of its own: [[:timestamp :desc]]"
+        return analysis.wrong("bad-order", "an order is a vector of steps", form, hint)
+    steps = [_step(analysis, item) for item in items]
+    right = [step for step in steps if step is not WRONG]
+    if len(right) < len(steps):
+        return WRONG
+    seen: set[str] = set()
+    for step, item in zip(right, items, strict=True):
+        if step.name in seen:
+            return analysis.wrong(
+                "bad-order", f"{described(_name_form(item))} stands twice", item, "leave out the second"
+            )
+        seen.add(step.name)
+    return tuple(right)
+
+
+def _is_step(items: Sequence[Form]) -> bool:
+    return len(items) == 2 and name_of(items[1]) in _DIRECTIONS and name_of(items[0]) is not None
+
+
+def _name_form(item: Form) -> Form:
+    return item.value.items[0] if isinstance(item.value, VectorForm) else item
+
+
+def _step(analysis: Analysis, form: Form) -> Order | WrongType:
+    """`[:latency_ms :desc]`, or a field alone, which rises."""
+    if not isinstance(form.value, VectorForm):
+        name = analysis.field(form, "bad-order")
+        return WRONG if name is WRONG else Order(name=name).at(form.start, form.end)
+    items = form.value.items
+    if not 1 <= len(items) <= 2:
+        return analysis.wrong(
+            "bad-order", "a step of an order is a field and a direction", form, "write [:timestamp :desc]"
+        )
+    name = analysis.field(items[0], "bad-order")
+    direction = name_of(items[1]) if len(items) == 2 else "asc"
+    if direction not in _DIRECTIONS:
+        shown = described(items[1])
+        return analysis.wrong("bad-order", f"{shown} is no direction", items[1], "write :asc or :desc")
+    if name is WRONG:
+        return WRONG
+    return Order(name=name, direction="asc" if direction == "asc" else "desc").at(form.start, form.end)
+
+
+def _limit(analysis: Analysis, form: Form) -> int | WrongType:
+    """A number of rows; the bound is checked where it is known what is counted."""
+    value = form.value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return analysis.wrong(
+            "bad-limit", f"{described(form)} is no number of rows", form, "write a whole number, 0 or more"
+        )
+    return value
+
+
+def _after(analysis: Analysis, form: Form) -> str | WrongType:
+    if isinstance(form.value, str):
+        return form.value
+    hint = "give back the cursor of the page before, as it came"
+    return analysis.wrong("bad-cursor", f"{described(form)} is no cursor", form, hint)
+
+
+def _total(analysis: Analysis, form: Form) -> bool | WrongType:
+    return analysis.flag(form)
+
+
+def _group_by(analysis: Analysis, form: Form) -> tuple[Key, ...] | WrongType:
+    if not isinstance(form.value, VectorForm):
+        hint = f"write [{described(form)}]" if name_of(form) else 'write [:service [:bucket :timestamp "5m"]]'
+        return analysis.wrong("bad-group", f"{described(form)} is no vector of group keys", form, hint)
+    items = form.value.items
+    if items and name_of(items[0]) in set(KEYS) - {"field"} and len(items) > 1:
+        hint = 'write it in a vector of its own: [[:bucket :timestamp "5m"]]'
+        return analysis.wrong("bad-group", "group keys are a vector of keys", form, hint)
+    keys = [_key(analysis, item) for item in items]
+    right = [key for key in keys if key is not WRONG]
+    if len(right) < len(keys):
+        return WRONG
+    names: set[str] = set()
+    for key, item in zip(right, items, strict=True):
+        if key.name in names:
+            hint = "rows have each key under the name of its field"
+            return analysis.wrong("bad-group", f"two group keys of {described(Form(key.name))}", item, hint)
+        names.add(key.name)
+    return tuple(right)
+
+
+def _key(analysis: Analysis, form: Form) -> Key | WrongType:
+    made: Key | WrongType
+    if not isinstance(form.value, VectorForm):
+        made = KEYS["field"].build(analysis, form)
+        return made if made is WRONG else made.at(form.start, form.end)
+    head = name_of(form.value.items[0]) if form.value.items else None
+    kinds = {name: kind for name, kind in KEYS.items() if name != "field"}
+    if head not in kinds:
+        hint = (
+            analysis.near(head or "", kinds, ":")
+            or f"write {' or '.join(kind.signature for kind in kinds.values())}"
+        )
+        place = form.value.items[0] if form.value.items else form
+        return analysis.wrong("bad-group", f"{described(place)} is no kind of group key", place, hint)
+    made = kinds[head].build(analysis, form)
+    return made if made is WRONG else made.at(form.start, form.end)
+
+
+def _aggregate(analysis: Analysis, form: Form) -> tuple[Named, ...] | WrongType:
+    if not isinstance(form.value, MapForm) or not form.value.pairs:
+        hint = "write {:requests [:count] :p95 [:percentile :latency_ms 95]}"
+        return analysis.wrong(
+            "bad-aggregate", f"{described(form)} is no map from names to aggregates", form, hint
+        )
+    made = [_named(analysis, key, item) for key, item in form.value.pairs]
+    right = [named for named in made if named is not WRONG]
+    names: set[str] = set()
+    for named, (key, _) in zip(made, form.value.pairs, strict=True):
+        if named is not WRONG and named.name in names:
+            return analysis.wrong(
+                "duplicate-key", f"two aggregates named {described(key)}", key, "rename one of them"
+            )
+        names.add(named.name if named is not WRONG else "")
+    return tuple(right) if len(right) == len(made) else WRONG
+
+
+def _named(analysis: Analysis, key: Form, item: Form) -> Named | WrongType:
+    name = analysis.field(key, "bad-aggregate")
+    call = _call(analysis, item)
+    return WRONG if name is WRONG or call is WRONG else Named(name=name, call=call).at(key.start, item.end)
+
+
+def _call(analysis: Analysis, form: Form) -> Aggregate | WrongType:
+    """`[:avg :latency_ms]`, perhaps with a predicate at its end."""
+    if not isinstance(form.value, VectorForm) or not form.value.items:
+        hint = "write [:count]" if name_of(form) == "count" else "write it as [:avg :latency_ms]"
+        return analysis.wrong("bad-aggregate", f"{described(form)} is no aggregate", form, hint)
+    head, *arguments = form.value.items
+    name = name_of(head)
+    if name not in AGGREGATES:
+        meant = _MEANT_AGGREGATES.get(name or "")
+        near = f"did you mean :{meant}?" if meant else analysis.near(name or "", AGGREGATES, ":")
+        hint = near or "the aggregates are " + " ".join(f":{known}" for known in AGGREGATES)
+        shown = described(head) if name is None else f":{quoted(name)}"
+        return analysis.wrong("unknown-aggregate", f"no aggregate {shown}", head, hint)
+    kind = AGGREGATES[name]
+    where = None
+    if len(arguments) == kind.arguments + 1 and isinstance(arguments[-1].value, VectorForm | MapForm):
+        where = analysis.predicate(arguments.pop())
+    if len(arguments) != kind.arguments:
+        takes = f"{kind.arguments} argument{'s' if kind.arguments != 1 else ''}"
+        message = f":{name} takes {takes} and perhaps a predicate, not {len(arguments)}"
+        hint = f"write {kind.signature}"
+        if name == "count" and len(arguments) == 1 and name_of(arguments[0]) is not None:
+            hint = f"to count the records that have it, write [:count [:exists {described(arguments[0])}]]"
+        return analysis.wrong("wrong-arity", message, form, hint)
+    if where is WRONG:
+        return WRONG
+    made: Aggregate | WrongType = kind.build(analysis, arguments, where)
+    return made if made is WRONG else made.at(form.start, form.end)
+
+
+def _check_groups(analysis: Analysis, given: Given, read: Mapping[str, Any]) -> None:
+    """What only groups have, and what they do not have."""
+    for name in ("select", "after"):
+        if name in given:
+            hint = {
+                "select": "rows of groups have their keys and aggregates",
+                "after": "groups have no pages: order them and write a :limit",
+            }[name]
+            analysis.wrong("key-not-here", f":{name} with groups", given[name][0], hint)
+    keys, named = read.get("group-by", ()), read.get("aggregate", _COUNT_ONLY)
+    if keys is WRONG or named is WRONG:
+        return
+    if not keys and "aggregate" not in given:
+        hint = "name a field, or write :aggregate for one group of all"
+        analysis.wrong("bad-group", "no group key", given["group-by"][1], hint)
+        return
+    key_names = {key.name for key in keys}
+    for one in named:
+        if one.name in key_names:
+            place = Form(None, *one.span)
+            message = f"{described(Form(one.name))} is the name of a group key and of an aggregate"
+            analysis.wrong("duplicate-key", message, place, "rename the aggregate")
+    names = [*(key.name for key in keys), *(one.name for one in named)]
+    steps = read.get("order-by", ())
+    for step in () if steps is WRONG else steps:
+        if step.name not in names:
+            hint = analysis.near(step.name, names) or "order by " + ", ".join(quoted(name) for name in names)
+            message = f"{quoted(step.name)} is neither a group key nor an aggregate"
+            analysis.wrong("unknown-name", message, Form(None, *step.span), hint)
+
+
+def _bounded(analysis: Analysis, form: Form, most: int, noun: str) -> None:
+    if isinstance(form.value, int) and form.value > most:
+        analysis.wrong("bad-limit", f"{form.value} {noun}, more than {most}", form, "write a smaller number")
+
+
+_READERS: dict[str, Callable[[Analysis, Form], Any]] = {
+    "from": _from,
+    "time": _time,
+    "where": _where,
+    "select": _select,
+    "group-by": _group_by,
+    "aggregate": _aggregate,
+    "order-by": _order_by,
+    "limit": _limit,
+    "after": _after,
+    "total": _total,
+}
+"""The keys of a query, and how the value of each is read."""

@@ -1,0 +1,175 @@
+"""Groups of records: made record by record, filled where time has gaps, ordered, cut, and shown as rows."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from dsl.aggregates.base import Accumulator
+from dsl.ast import Query
+from dsl.errors import Mistake, QueryError
+from dsl.keys.bucket import TimeBucket
+from dsl.limits import DEFAULT, Limits
+from dsl.operators import BY_NODE
+from dsl.operators.base import Evaluator
+from dsl.order import Rank, rank
+from dsl.record import Matcher, Record, leaves
+from dsl.time import format_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group.
+
+    Attributes:
+        keys: its value for each group key; None for nil, microseconds for a time.
+        values: each aggregate's, in the order of the query; None for nil, microseconds for a time.
+    """
+
+    keys: tuple[Any, ...]
+    values: tuple[Any, ...]
+
+
+class Groups:
+    """The groups of a query, as records come that match it."""
+
+    def __init__(
+        self, query: Query, now_us: int, analyse: Callable[[str], list[str]], limits: Limits = DEFAULT
+    ) -> None:
+        assert query.aggregate is not None
+        self._query = query
+        self._limits = limits
+        self._keys = [key.values() for key in query.group_by]
+        evaluator = Evaluator(analyse, now_us, BY_NODE)
+        self._calls = [one.call for one in query.aggregate]
+        self._sources = [_no_values if call.source is None else leaves(call.source) for call in self._calls]
+        self._wheres: list[Matcher | None] = [
+            None if call.where is None else evaluator.matcher(call.where) for call in self._calls
+        ]
+        self._groups: dict[tuple[Any, ...], tuple[tuple[Any, ...], list[Accumulator]]] = {}
+        if not query.group_by:
+            self._group(())  # one group of all, also of no records
+
+    def add(self, record: Record) -> None:
+        """Take in a record that matches: into the group of each of its values, or combinations of values.
+
+        Raises:
+            QueryError: there are too many groups (`too-many-groups`).
+        """
+        taken = [
+            None if where is not None and not where(record) else source(record)
+            for source, where in zip(self._sources, self._wheres, strict=True)
+        ]
+        for keys in product(*(values(record) for values in self._keys)):
+            for accumulator, values in zip(self._group(keys), taken, strict=True):
+                if values is not None:
+                    accumulator.add(values)
+
+    def groups(self) -> list[Group]:
+        """The groups so far, in no order."""
+        return [
+            Group(keys, tuple(accumulator.result() for accumulator in accumulators))
+            for keys, accumulators in self._groups.values()
+        ]
+
+    def _group(self, keys: tuple[Any, ...]) -> list[Accumulator]:
+        place = tuple((type(key) is bool, key) for key in keys)  # True equals 1 in Python
+        found = self._groups.get(place)
+        if found is None:
+            found = (keys, [call.accumulator() for call in self._calls])
+            self._groups[place] = found
+            if len(self._groups) > self._limits.groups_max:
+                raise too_many_groups(self._query, self._limits)
+        return found[1]
+
+
+def finish_groups(
+    query: Query, groups: Iterable[Group], now_us: int, limits: Limits = DEFAULT
+) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a query from its groups, and how many groups there were before `:limit`.
+
+    Raises:
+        QueryError: there are too many groups (`too-many-groups`).
+    """
+    ordered = order_groups(query, fill_buckets(query, groups, now_us, limits))
+    if len(ordered) > limits.groups_max:
+        raise too_many_groups(query, limits)
+    return [group_row(query, group) for group in ordered[: query.limit]], len(ordered)
+
+
+def fill_buckets(query: Query, groups: Iterable[Group], now_us: int, limits: Limits = DEFAULT) -> list[Group]:
+    """The groups, and where one bucket of time is the only key, those without records.
+
+    From the beginning of the query's time range, or the first bucket found where it has none; likewise its
+    end.
+
+    Raises:
+        QueryError: that would be too many (`too-many-groups`).
+    """
+    found = list(groups)
+    if len(query.group_by) != 1 or not isinstance(query.group_by[0], TimeBucket):
+        return found
+    bucket = query.group_by[0]
+    low_us, high_us = (None, None) if query.time is None else query.time.resolve(now_us)
+    starts = {group.keys[0]: group for group in found}
+    first = min(starts, default=None) if low_us is None else bucket.start(low_us)
+    last = max(starts, default=None) if high_us is None else bucket.start(high_us - 1)
+    if first is None or last is None:
+        return found
+    if (last - first) // bucket.width_us + 1 > limits.groups_max:
+        raise too_many_groups(query, limits)
+    empty = empty_values(query)
+    return [
+        starts.get(start) or Group((start,), empty)
+        for start in range(first, last + bucket.width_us, bucket.width_us)
+    ]
+
+
+def empty_values(query: Query) -> tuple[Any, ...]:
+    """Each aggregate of no records."""
+    return tuple(one.call.accumulator().result() for one in query.aggregate or ())
+
+
+def order_groups(query: Query, groups: Iterable[Group]) -> list[Group]:
+    """The groups in the query's order; by their keys, rising, where it has none or says they are equal."""
+    names = [key.name for key in query.group_by]
+    places = {
+        name: index for index, name in enumerate([*names, *(one.name for one in query.aggregate or ())])
+    }
+    steps = [(places[step.name], step.direction == "desc") for step in query.order_by]
+
+    def by(group: Group) -> Rank:
+        values = (*group.keys, *group.values)
+        asked = (rank(values[place], descending) for place, descending in steps)
+        return (*asked, *(rank(key, False) for key in group.keys))
+
+    return sorted(groups, key=by)
+
+
+def group_row(query: Query, group: Group) -> dict[str, Any]:
+    """A group as a row: its keys and its aggregates by their names."""
+    row: dict[str, Any] = {}
+    for key, value in zip(query.group_by, group.keys, strict=True):
+        row[key.name] = _shown(value, key.gives_time)
+    for one, value in zip(query.aggregate or (), group.values, strict=True):
+        row[one.name] = _shown(value, one.call.gives_time)
+    return row
+
+
+def too_many_groups(query: Query, limits: Limits = DEFAULT) -> QueryError:
+    """The mistake of asking for more groups than are counted."""
+    buckets = [key for key in query.group_by if isinstance(key, TimeBucket)]
+    place = (buckets or query.group_by or (query,))[0]
+    hint = (
+        "take a larger bucket, or a shorter :time" if buckets else "group by less, or narrow it with :where"
+    )
+    message = f"more than {limits.groups_max} groups"
+    return QueryError([Mistake("too-many-groups", message, *place.span, hint)])
+
+
+def _no_values(_: Record) -> Sequence[Any]:
+    return ()
+
+
+def _shown(value: Any, is_time: bool) -> Any:
+    return format_instant(value) if is_time and value is not None else value

@@ -1,0 +1,28 @@
+"""The bounds of one query: each with its unit, default and reason, each refused by name when passed."""
+
+from dataclasses import dataclass, field
+
+
+def _bound(default: int, unit: str, reason: str) -> int:
+    made: int = field(default=default, metadata={"unit": unit, "reason": reason})
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query may cost; every bound is a setting."""
+
+    text_characters_max: int = _bound(
+        64 * 1024, "characters", "no question that a person asks is longer; long lists belong in parameters"
+    )
+    depth_max: int = _bound(64, "levels", "everything that walks a query may recurse")
+    nodes_max: int = _bound(1024, "predicates", "each is a search of its own in every segment")
+    values_max: int = _bound(1024, "values in one :in", "each is a term to look up in every segment")
+    field_characters_max: int = _bound(
+        1024, "characters", "longer than any name seen in logs; a path is matched per record"
+    )
+    rows_max: int = _bound(10_000, "rows of a page", "a page is held in memory; :after gives the next")
+    groups_max: int = _bound(65_000, "groups", "the index counts no more buckets at once")
+
+
+DEFAULT = Limits()

@@ -1,0 +1,60 @@
+"""What the text operators share: a field, a text, and one string of the field that is tested."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from dsl.analysis import WRONG, Analysis, WrongType, described, field_form
+from dsl.forms import Form
+from dsl.nodes import Predicate
+from dsl.record import Matcher, some_leaf
+
+
+class TextPredicate(Predicate):
+    """A field and the text that one of its strings is held against."""
+
+    field: str
+    text: str
+
+
+T = TypeVar("T", bound=TextPredicate)
+
+
+def build_text(node: type[T]) -> Callable[[Analysis, Form, Sequence[Form]], T | WrongType]:
+    """From a field and a text."""
+
+    def build(analysis: Analysis, _: Form, arguments: Sequence[Form]) -> T | WrongType:
+        field = analysis.field(arguments[0])
+        text = analysis.text(arguments[1], "" if field is WRONG else field)
+        return WRONG if field is WRONG or text is WRONG else node(field=field, text=text)
+
+    return build
+
+
+def build_words(node: type[T]) -> Callable[[Analysis, Form, Sequence[Form]], T | WrongType]:
+    """From a field and a text that has words."""
+    build = build_text(node)
+
+    def build_some(analysis: Analysis, form: Form, arguments: Sequence[Form]) -> T | WrongType:
+        made = build(analysis, form, arguments)
+        return made if made is WRONG or has_words(analysis, made.text, arguments[1]) else WRONG
+
+    return build_some
+
+
+def has_words(analysis: Analysis, text: str, form: Form) -> bool:
+    """Whether a text has a word; a mistake noted where it has none."""
+    if any(map(str.isalnum, text)):
+        return True
+    hint = "a word is letters and digits; for signs use :contains"
+    analysis.wrong("no-words", f"no word in {described(form)}", form, hint)
+    return False
+
+
+def write_text(node: TextPredicate, _: Callable[[Predicate], Form]) -> Sequence[Form]:
+    """To its field and its text."""
+    return [field_form(node.field), Form(node.text)]
+
+
+def some_string(field: str, test: Callable[[str], bool]) -> Matcher:
+    """Whether a test holds for one string of a field."""
+    return some_leaf(field, lambda leaf: type(leaf) is str and test(leaf))

@@ -1,0 +1,33 @@
+"""The front door of the language: from the text of a query, EDN or JSON, to its tree."""
+
+from typing import Final, Literal, TypeAlias
+
+from dsl.analyze import analyze
+from dsl.ast import Query
+from dsl.errors import QueryError
+from dsl.limits import DEFAULT, Limits
+from dsl.reader import ReadLimits, read, read_json
+
+Syntax: TypeAlias = Literal["edn", "json"]
+
+SYNTAXES: Final[tuple[Syntax, ...]] = ("edn", "json")
+
+
+def parse(text: str, syntax: Syntax = "edn", *, limits: Limits = DEFAULT, now_us: int | None = None) -> Query:
+    """The query that a text is.
+
+    Args:
+        text: of one query.
+        syntax: how it is written.
+        limits: what it may cost.
+        now_us: when now is; with it, times are checked that only then can be.
+
+    Raises:
+        QueryError: everything that is wrong with it; its `text` is this text.
+    """
+    bounds = ReadLimits(limits.text_characters_max, limits.depth_max)
+    form = read(text, limits=bounds) if syntax == "edn" else read_json(text, limits=bounds)
+    try:
+        return analyze(form, limits=limits, now_us=now_us)
+    except QueryError as error:
+        raise QueryError(error.mistakes, text) from None

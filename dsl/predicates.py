@@ -1,0 +1,199 @@
+"""From a form to a predicate, and back: `[:= :level "error"]`, `{:level "error"}`, and the map form of Clogs.
+
+Which of the three a form is: a vector is an operator and its arguments. A map with the keys `:field
+:operator :value` is a Clogs comparison; a map with one key, `:and` or `:or` before a vector, or `:not`, is
+Clogs too. Any other map says that each field equals its value, or one of its values. A mixture is a
+mistake.
+"""
+
+from collections.abc import Sequence
+
+from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of
+from dsl.errors import quoted
+from dsl.forms import Form, Keyword, ListForm, MapForm, Symbol, VectorForm
+from dsl.nodes import Predicate
+from dsl.operators import BY_NODE, OPERATORS
+from dsl.operators.and_ import And
+
+CLOGS = {
+    "eq": "=",
+    "ne": "!=",
+    "gt": ">",
+    "gte": ">=",
+    "lt": "<",
+    "lte": "<=",
+    "in": "in",
+    "contains": "contains",
+    "starts-with": "starts-with",
+    "ends-with": "ends-with",
+}
+"""The operators of the Clogs map form, and ours."""
+
+_CLOGS_KEYS = frozenset({"field", "operator", "value"})
+_CLOGS_LOGIC = frozenset({"and", "or", "not"})
+
+# What others call our operators; only ever a hint.
+_MEANT = {
+    "==": "=",
+    "eq": "=",
+    "equals": "=",
+    "is": "=",
+    "term": "=",
+    "<>": "!=",
+    "ne": "!=",
+    "neq": "!=",
+    "not=": "!=",
+    "gt": ">",
+    "gte": ">=",
+    "ge": ">=",
+    "=>": ">=",
+    "lt": "<",
+    "lte": "<=",
+    "le": "<=",
+    "=<": "<=",
+    "range": "between",
+    "terms": "in",
+    "any-of": "in",
+    "one-of": "in",
+    "has": "exists",
+    "nil?": "missing",
+    "null": "missing",
+    "match-all": "match",
+    "like": "contains",
+    "includes": "contains",
+    "substring": "contains",
+    "match-phrase": "phrase",
+    "match_phrase": "phrase",
+    "prefix": "starts-with",
+    "startswith": "starts-with",
+    "suffix": "ends-with",
+    "endswith": "ends-with",
+    "&&": "and",
+    "must": "and",
+    "||": "or",
+    "should": "or",
+    "!": "not",
+    "must-not": "not",
+}
+
+
+def build(analysis: Analysis, form: Form) -> Predicate | WrongType:
+    """The predicate that a form says, or its mistakes noted."""
+    value = form.value
+    if isinstance(value, VectorForm):
+        return _build_vector(analysis, form, value.items)
+    if isinstance(value, MapForm):
+        return _build_map(analysis, form, value)
+    hint = 'write it as [:= :level "error"], or as a map: {:level "error"}'
+    if isinstance(value, ListForm):
+        hint = 'write it in square brackets: [:= :level "error"]'
+    return analysis.wrong("bad-predicate", f"{described(form)} is no predicate", form, hint)
+
+
+def write(predicate: Predicate) -> Form:
+    """A predicate as a form: always a vector."""
+    operator = BY_NODE[type(predicate)]
+    return Form(VectorForm((Form(Keyword(operator.name)), *operator.write(predicate, write))))
+
+
+def _build_vector(analysis: Analysis, form: Form, items: Sequence[Form]) -> Predicate | WrongType:
+    if not items:
+        hint = "write [:and] for what is always true"
+        return analysis.wrong("bad-predicate", "an empty vector is no predicate", form, hint)
+    head, *arguments = items
+    name = head.value.name if isinstance(head.value, Symbol) else name_of(head)
+    if name is None:
+        hint = "a predicate begins with its operator"
+        if isinstance(head.value, VectorForm | MapForm):
+            hint = "to join several predicates write [:and …] or [:or …]"
+        return analysis.wrong("bad-predicate", f"{described(head)} is no operator", head, hint)
+    if name not in OPERATORS:
+        return unknown_operator(analysis, head, name)
+    if isinstance(head.value, Symbol):
+        return analysis.wrong(
+            "unknown-operator", f"the operator {quoted(name)} lacks its colon", head, f"write :{name}"
+        )
+    return _apply(analysis, form, name, arguments)
+
+
+def unknown_operator(analysis: Analysis, head: Form, name: str) -> WrongType:
+    """Note that no operator has this name."""
+    meant = _MEANT.get(name.lower())
+    hint = f"did you mean :{meant}?" if meant else analysis.near(name, OPERATORS, ":")
+    every = "the operators are " + " ".join(f":{known}" for known in OPERATORS)
+    return analysis.wrong("unknown-operator", f"no operator :{quoted(name)}", head, hint or every)
+
+
+def _apply(analysis: Analysis, form: Form, name: str, arguments: Sequence[Form]) -> Predicate | WrongType:
+    operator = OPERATORS[name]
+    least, most = operator.arguments
+    if len(arguments) < least or (most is not None and len(arguments) > most):
+        takes = f"{least} argument{'s' if least != 1 else ''}"
+        message = f":{name} takes {takes}, not {len(arguments)}"
+        return analysis.wrong("wrong-arity", message, form, f"write {operator.signature}")
+    made: Predicate | WrongType = operator.build(analysis, form, arguments)
+    return made
+
+
+def _build_map(analysis: Analysis, form: Form, value: MapForm) -> Predicate | WrongType:
+    names = {name_of(key) for key, _ in value.pairs}
+    if len(value.pairs) == 3 and names == _CLOGS_KEYS:
+        return _build_clogs(analysis, form, value)
+    if "operator" in names and names & {"field", "value"}:
+        return _mixture(
+            analysis, form, "a map with :operator has :field and :value beside it, and nothing else"
+        )
+    logic = names & _CLOGS_LOGIC
+    if len(names) == 1 and logic:
+        key, item = value.pairs[0]
+        name = str(name_of(key))
+        if name == "not":
+            return _apply(analysis, form, name, [item])
+        if isinstance(item.value, VectorForm):
+            return _apply(analysis, form, name, item.value.items)
+    elif any(name_of(key) in logic and _is_logic(item) for key, item in value.pairs):
+        return _mixture(analysis, form, "a map with :and, :or or :not has no other key")
+    return _build_fields(analysis, value)
+
+
+def _is_logic(form: Form) -> bool:
+    """Whether it is a predicate or a vector of some, and no value."""
+    if isinstance(form.value, MapForm):
+        return True
+    return isinstance(form.value, VectorForm) and any(
+        isinstance(item.value, VectorForm | MapForm | Keyword) for item in form.value.items
+    )
+
+
+def _mixture(analysis: Analysis, form: Form, message: str) -> WrongType:
+    hint = 'write it as vectors: [:and [:= :level "error"] [:> :status 499]]'
+    return analysis.wrong("mixed-map", message, form, hint)
+
+
+def _build_clogs(analysis: Analysis, form: Form, value: MapForm) -> Predicate | WrongType:
+    part = {name_of(key): item for key, item in value.pairs}
+    name = name_of(part["operator"])
+    if name not in CLOGS:
+        shown = described(part["operator"])
+        hint = analysis.near(name or "", CLOGS, ":") or "the operators of a map are " + " ".join(
+            f":{n}" for n in CLOGS
+        )
+        return analysis.wrong("unknown-operator", f"no operator {shown} in a map", part["operator"], hint)
+    return _apply(analysis, form, CLOGS[name], [part["field"], part["value"]])
+
+
+def _build_fields(analysis: Analysis, value: MapForm) -> Predicate | WrongType:
+    parts: list[Predicate] = []
+    right = True
+    for key, item in value.pairs:
+        name = "=" if items_of(item) is None else "in"
+        place = Form(value, key.start, item.end)
+        analysis.count(place)
+        made = _apply(analysis, place, name, [key, item])
+        if made is WRONG:
+            right = False
+        else:
+            parts.append(made.at(key.start, item.end))
+    if not right:
+        return WRONG
+    return parts[0] if len(parts) == 1 else And(parts=tuple(parts))
