@@ -292,18 +292,18 @@ class Snapshot:
 
     def count(self, query: Query) -> int:
         """How many records match, exactly."""
-        return int(self._search(query, 1, count=True).count or 0)
+        return int(self._search(query, 1, count=True).count or 0)  # type: ignore[attr-defined]
 
     def newest(
         self, query: Query, limit: int, *, after: Address | None = None, oldest_first: bool = False
     ) -> list[Address]:
-        """The next records in the order of time, then number, then stream, each falling (or rising).
+        """The next records by falling time; equal ones by rising stream name, then by falling number.
 
         Args:
             query: What must match.
             limit: How many at most, at least 1.
             after: Where the records before ended.
-            oldest_first: Rising order.
+            oldest_first: The whole order turned round.
         """
         if after is not None:
             query = all_of([query, self._beyond(after, oldest_first=oldest_first)])
@@ -311,14 +311,16 @@ class Snapshot:
         if len(found) > limit and found[limit - 1].time_us == found[limit].time_us:
             # Equal times cross the edge of the page, and the engine promises no order among them: ask for those again.
             edge = found[limit].time_us
-            kept = [address for address in found if address.time_us != edge]
-            at_edge = all_of([query, self._range(ix.TIMESTAMP, FieldType.Integer, edge, edge)])
-            # Streams number their records each for itself: equal numbers may cross the edge too.
-            spare = len(self._data)
-            found = kept + self._ordered(
-                at_edge, limit - len(kept) + spare, ix.NUMBER, oldest_first=oldest_first, time_us=edge
-            )
-        found.sort(reverse=not oldest_first)
+            found = [address for address in found if address.time_us != edge]
+            at_edge = self._range(ix.TIMESTAMP, FieldType.Integer, edge, edge)
+            for stream in sorted(self._data, reverse=oldest_first):
+                room = limit - len(found)
+                if room > 0:
+                    wanted = all_of([query, at_edge, *self._of_stream([stream])])
+                    found += self._ordered(wanted, room, ix.NUMBER, oldest_first=oldest_first, time_us=edge)
+        found.sort(
+            key=lambda address: (-address.time_us, address.stream, -address.number), reverse=oldest_first
+        )
         return found[:limit]
 
     def scan(self, query: Query) -> Iterator[list[Address]]:
@@ -408,6 +410,7 @@ class Snapshot:
         if self._searcher is None:
             return []
         order = tantivy.Order.Asc if oldest_first else tantivy.Order.Desc
+        limit = min(limit, max(self._searcher.num_docs, 1))  # the engine makes room for as many at once
         hits = self._search(query, limit, count=False, order_by_field=field, order=order).hits
         places = [place for _, place in hits]
         if field == ix.NUMBER:
@@ -436,18 +439,23 @@ class Snapshot:
         same_time = self._range(ix.TIMESTAMP, FieldType.Integer, after.time_us, after.time_us)
         queries = [side(ix.TIMESTAMP, FieldType.Integer, after.time_us + step)]
         if oldest_first or after.number > 0:
-            queries.append(all_of([same_time, side(ix.NUMBER, FieldType.Unsigned, after.number + step)]))
-        if self._single is None:
-            same_number = self._range(ix.NUMBER, FieldType.Unsigned, after.number, after.number)
-            assert self._index is not None
-            behind = [
-                Query.term_query(self._index.schema, ix.STREAM, name)
-                for name in self._data
-                if (name > after.stream if oldest_first else name < after.stream)
-            ]
-            if behind:
-                queries.append(all_of([same_time, same_number, any_of(behind)]))
+            same_stream = self._of_stream([after.stream])
+            queries.append(
+                all_of([same_time, *same_stream, side(ix.NUMBER, FieldType.Unsigned, after.number + step)])
+            )
+        behind = [
+            name for name in self._data if (name < after.stream if oldest_first else name > after.stream)
+        ]
+        if behind:
+            queries.append(all_of([same_time, *self._of_stream(behind)]))
         return any_of(queries)
+
+    def _of_stream(self, names: Sequence[str]) -> list[Query]:
+        """What restricts a query to some of the streams; nothing where there is only one."""
+        if self._single is not None:
+            return []
+        assert self._index is not None
+        return [any_of([Query.term_query(self._index.schema, ix.STREAM, name) for name in names])]
 
 
 def _panic(error: BaseException) -> BaseException:

@@ -1,0 +1,51 @@
+"""The route table: every path that klomp serves, and what serves it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import falcon.asgi
+
+from server import errors
+from server.engine import Engine
+from server.ingest import Ingest
+from server.resources.health import Health, Ready
+from server.resources.logs import Logs
+from server.resources.query import Query
+from server.resources.streams import Streams
+from server.settings import Settings
+from storage.paths import DataDirectory
+from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the resources are made of."""
+
+    settings: Settings
+    data: DataDirectory
+    store: Store
+    ingest: Ingest
+    engine: Engine
+    query_threads: Executor
+
+
+def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
+    """The ASGI application."""
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
+    errors.install(app)
+    logs = Logs(parts.ingest, parts.store, parts.settings)
+    query = Query(parts.engine, parts.query_threads)
+    for path, resource in (
+        ("/logs", logs),
+        ("/v1/streams/{stream}/logs", logs),
+        ("/query", query),
+        ("/v1/query", query),
+        ("/v1/streams", Streams(parts.store, parts.data)),
+        ("/healthz", Health()),
+        ("/readyz", Ready(parts.settings.data)),
+    ):
+        app.add_route(path, resource)
+    return app

@@ -1,0 +1,88 @@
+"""Request bodies: read within a bound, unpacked within the same bound."""
+
+from __future__ import annotations
+
+import zlib
+
+import falcon.asgi
+import zstandard
+
+from server.errors import RequestError
+
+
+def too_large(limit: int) -> RequestError:
+    """What a body over the limit gets."""
+    return RequestError(
+        413, "body-too-large", f"the body is larger than {limit} bytes", "send it in several requests"
+    )
+
+
+async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
+    """The whole body, unpacked by its Content-Encoding.
+
+    Raises:
+        RequestError: `body-too-large` (413), `bad-encoding` (400), `unknown-encoding` (415).
+    """
+    if (req.content_length or 0) > limit:
+        raise too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in req.stream:
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    encoding = (req.get_header("Content-Encoding") or "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    unpack = _UNPACK.get(encoding)
+    if unpack is None:
+        raise RequestError(
+            415, "unknown-encoding", f"no Content-Encoding {encoding!r}", "use gzip, deflate, zstd or none"
+        )
+    try:
+        return unpack(body, limit)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise RequestError(400, "bad-encoding", f"the body is no {encoding}: {error}") from error
+
+
+def _inflate(body: bytes, limit: int, window_bits: int) -> bytes:
+    out: list[bytes] = []
+    room = limit
+    while body:
+        unpacker = zlib.decompressobj(window_bits)
+        piece = unpacker.decompress(body, room + 1)
+        room -= len(piece)
+        if room < 0:
+            raise too_large(limit)
+        if not unpacker.eof:
+            raise EOFError("it ends too early")
+        out.append(piece)
+        body = unpacker.unused_data  # gzip files may stand one behind another
+    return b"".join(out)
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    return _inflate(body, limit, zlib.MAX_WBITS | 16)
+
+
+def _unzlib(body: bytes, limit: int) -> bytes:
+    return _inflate(body, limit, zlib.MAX_WBITS)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    out: list[bytes] = []
+    room = limit
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
+    while chunk := reader.read(1 << 20):
+        room -= len(chunk)
+        if room < 0:
+            raise too_large(limit)
+        out.append(chunk)
+    if body and not out:
+        raise EOFError("it ends too early")
+    return b"".join(out)
+
+
+_UNPACK = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _unzlib, "zstd": _unzstd}

@@ -1,0 +1,38 @@
+"""The store in one process, with no server: what is on disk is indexed if nobody else does it, then asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.engine import Engine
+from storage.errors import StoreLocked
+from storage.indexer import Indexer
+from storage.paths import DataDirectory
+from storage.store import Store
+
+
+@contextmanager
+def open_embedded(data: Path) -> Iterator[Engine]:
+    """An engine over a data directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+    """
+    if not data.is_dir():
+        raise FileNotFoundError(f"no data directory {data}")
+    directory = DataDirectory(data)
+    try:
+        indexer = Indexer(directory)
+    except StoreLocked:
+        pass  # a server runs and indexes already
+    else:
+        indexer.catch_up()
+        indexer.close()
+    store = Store(directory)
+    try:
+        yield Engine(store, lambda: time.time_ns() // 1000)
+    finally:
+        store.close()

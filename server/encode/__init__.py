@@ -1,0 +1,40 @@
+"""Result formats: an answer as bytes, chosen by Accept. One file each, one line here."""
+
+from __future__ import annotations
+
+from server.encode import csv, edn, json, ndjson
+from server.encode.base import Encoder
+from server.errors import RequestError
+
+ENCODERS: tuple[Encoder, ...] = (json.JSON, edn.EDN, ndjson.NDJSON, csv.CSV)
+
+
+def choose(accept: str | None) -> Encoder:
+    """The first encoder that the caller accepts, by its own order of preference.
+
+    Raises:
+        RequestError: `not-acceptable` (406).
+    """
+    wanted = sorted(
+        (_range(part) for part in (accept or "*/*").split(",") if part.strip()), key=lambda r: -r[1]
+    )
+    for kind, quality in wanted:
+        if not quality:
+            continue
+        for encoder in ENCODERS:
+            family = encoder.media_type.partition("/")[0]
+            if kind in ("*/*", f"{family}/*", encoder.media_type, *encoder.aliases):
+                return encoder
+    known = ", ".join(encoder.media_type for encoder in ENCODERS)
+    raise RequestError(406, "not-acceptable", f"no answer can be {accept!r}", f"accept one of {known}")
+
+
+def _range(part: str) -> tuple[str, float]:
+    kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return kind, float(parameter[2:])
+            except ValueError:
+                return kind, 0.0
+    return kind, 1.0

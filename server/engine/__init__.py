@@ -1,0 +1,100 @@
+"""The one place where a query meets the store: text in, an answer out.
+
+text --dsl.parse--> query --dsl.compile--> index queries --Matching--> rows or groups --> Answer
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import orjson
+
+from dsl.ast import Query
+from dsl.compile import compile_predicate
+from dsl.cursor import BadCursor, Cursor, cursor_of, decode, encode, now_of
+from dsl.errors import Mistake, QueryError
+from dsl.evaluate import matches
+from dsl.limits import DEFAULT, Limits
+from dsl.parse import parse
+from dsl.time import format_instant
+from server.answer import Answer
+from server.engine.grouping import grouped
+from server.engine.matching import Matching
+from server.engine.rows import page
+from storage.index import analyse
+from storage.queries import all_of
+from storage.store import Snapshot, Store
+
+
+class Engine:
+    """Answers queries over a store. Thread-safe.
+
+    Args:
+        store: What is asked.
+        clock: Microseconds since 1970: what `now` in a query stands for.
+        limits: What one query may cost.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], int], limits: Limits = DEFAULT) -> None:
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+
+    def query(self, text: str, *, syntax: Literal["edn", "json"] = "edn", after: str | None = None) -> Answer:
+        """The answer to a query.
+
+        Args:
+            text: The document.
+            syntax: How it is written.
+            after: A cursor, in place of the document's own.
+
+        Raises:
+            QueryError: the document has mistakes; all of them.
+            UnknownStream: it names a stream that is not there.
+            StoreError: the store cannot answer.
+        """
+        started = time.perf_counter()
+        now_us = self._clock()
+        query = parse(text, syntax, limits=self._limits, now_us=now_us)
+        if after is not None:
+            query = _continued(query, after, text)
+        now_us = now_of(query, now_us)
+        snapshot = self._store.snapshot(self._streams(query))
+        answer = Answer(rows=[], now=format_instant(now_us))
+        matching = self._matching(query, snapshot, now_us)
+        if query.grouped:
+            grouped(query, matching, now_us, self._limits, answer)
+        else:
+            page(query, matching, now_us, answer)
+        answer.took_ms = (time.perf_counter() - started) * 1000
+        return answer
+
+    def _streams(self, query: Query) -> list[str]:
+        if query.from_ == "*":
+            return [name for name in self._store.stream_names() if query.reads(name)]
+        return list(query.from_)
+
+    def _matching(self, query: Query, snapshot: Snapshot, now_us: int) -> Matching | None:
+        """What the query is about; None where nothing can be."""
+        if snapshot.is_empty or snapshot.queries is None:
+            return None
+        check = matches(query.where, analyse, now_us)
+        upper, lower = compile_predicate(query.where, snapshot.queries, now_us)
+        if query.time is None:
+            return Matching(snapshot, upper, lower, check)
+        low_us, high_us = query.time.resolve(now_us)
+        within, _ = snapshot.queries.instants(low_us, high_us)
+        everything, _ = snapshot.queries.all()
+        exact = upper is lower
+        upper = within if upper is everything else all_of([within, upper])
+        return Matching(snapshot, upper, upper if exact else all_of([within, lower]), check)
+
+
+def _continued(query: Query, after: str, text: str) -> Query:
+    try:
+        decode(after, query)
+    except BadCursor as error:
+        raise QueryError([Mistake(error.code, error.message, 0, 0, error.hint)], text) from error
+    return query.model_copy(update={"after": after})

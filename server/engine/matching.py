@@ -1,0 +1,84 @@
+"""A query's condition put to a snapshot: what the index answers, and the check of what it cannot.
+
+The compiled condition is a pair (upper, lower). Records in `lower` satisfy it, records outside `upper` do not; those
+between are read and checked one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import orjson
+from tantivy import Query
+
+from dsl.record import Record
+from storage.queries import but_not
+from storage.store import Address, Snapshot, Stored
+
+Check = Callable[[Record], bool]
+
+
+def record_of(stored: Stored) -> Record:
+    """A stored record as the evaluator sees it."""
+    return Record(stored.time_us, stored.stream, stored.number, orjson.loads(stored.line))
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The records of a snapshot that satisfy a condition.
+
+    Attributes:
+        snapshot: Where they are.
+        upper: Matches at least them.
+        lower: Matches at most them.
+        check: Decides for a record between the two.
+    """
+
+    snapshot: Snapshot
+    upper: Query
+    lower: Query
+    check: Check
+
+    @property
+    def exact(self) -> bool:
+        """Whether the index answers alone."""
+        return self.upper is self.lower
+
+    def count(self) -> int:
+        """How many there are."""
+        if self.exact:
+            return self.snapshot.count(self.upper)
+        certain = self.snapshot.count(self.lower)
+        return certain + sum(1 for _ in self._checked(but_not(self.upper, self.lower)))
+
+    def records(self) -> Iterator[Record]:
+        """All of them, in no promised order."""
+        return self._checked(self.upper, trusted=self.exact)
+
+    def page(self, limit: int, after: Address | None, *, oldest_first: bool) -> list[Stored]:
+        """The next of them by time, number and stream."""
+        if self.exact:
+            addresses = self.snapshot.newest(self.upper, limit, after=after, oldest_first=oldest_first)
+            return self.snapshot.fetch(addresses)
+        found: list[Stored] = []
+        step = max(limit, _FIRST_STEP)
+        while len(found) < limit:
+            addresses = self.snapshot.newest(self.upper, step, after=after, oldest_first=oldest_first)
+            found += [stored for stored in self.snapshot.fetch(addresses) if self.check(record_of(stored))]
+            if len(addresses) < step:
+                break
+            after = addresses[-1]
+            step = min(2 * step, _STEP_MAX)
+        return found[:limit]
+
+    def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[Record]:
+        for addresses in self.snapshot.scan(query):
+            for stored in self.snapshot.fetch(addresses):
+                record = record_of(stored)
+                if trusted or self.check(record):
+                    yield record
+
+
+_FIRST_STEP = 256  # candidates read before looking for more: few pages need a second round
+_STEP_MAX = 8192  # and at most so many at once

@@ -1,0 +1,74 @@
+"""A page of records: by time through the index's order, by other fields through all that match."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import islice
+
+import orjson
+
+from dsl.ast import Query
+from dsl.cursor import Cursor, cursor_of
+from dsl.evaluate import next_cursor, projection
+from dsl.order import RowOrder
+from dsl.record import TIMESTAMP, Record
+from server.answer import Answer
+from server.engine.matching import Matching, record_of
+from storage.record import render
+from storage.store import Address, Stored
+from storage.times import format_time
+
+
+def page(query: Query, matching: Matching | None, now_us: int, answer: Answer) -> None:
+    """Fill in the rows of a query for records, their cursor and their total."""
+    if query.select is not None:
+        answer.columns = list(query.select)
+    if matching is None:
+        answer.total = 0 if query.total else None
+        return
+    assert query.limit is not None
+    cursor = cursor_of(query)
+    by_time = len(query.order_by) == 1 and query.order_by[0].name == TIMESTAMP
+    if by_time:
+        _by_time(query, matching, cursor, now_us, answer)
+    else:
+        _by_fields(query, matching, cursor, now_us, answer)
+    if query.total:
+        answer.total = matching.count()
+
+
+def _by_time(query: Query, matching: Matching, cursor: Cursor | None, now_us: int, answer: Answer) -> None:
+    assert query.limit is not None
+    if not query.limit:
+        return
+    after = None
+    if cursor is not None and type(cursor.values[0]) is int:
+        after = Address(cursor.values[0], cursor.number, cursor.stream)
+    found = matching.page(query.limit + 1, after, oldest_first=query.order_by[0].direction == "asc")
+    more, found = len(found) > query.limit, found[: query.limit]
+    if query.select is None:
+        answer.rows = [_render(stored) for stored in found]
+    else:
+        show = projection(query.select)
+        answer.rows = [orjson.dumps(show(record_of(stored))) for stored in found]
+    if more:
+        answer.cursor = next_cursor(query, record_of(found[-1]), now_us)
+
+
+def _by_fields(query: Query, matching: Matching, cursor: Cursor | None, now_us: int, answer: Answer) -> None:
+    assert query.limit is not None
+    order = RowOrder(query.order_by)
+    records = matching.records()
+    if cursor is not None:
+        end = order.key(cursor.values, cursor.stream, cursor.number)
+        records = (record for record in records if order.of(record) > end)
+    found: list[Record] = heapq.nsmallest(query.limit + 1, records, key=order.of)
+    more = len(found) > query.limit
+    show = projection(query.select)
+    answer.rows = [orjson.dumps(show(record)) for record in islice(found, query.limit)]
+    if more and query.limit:
+        answer.cursor = next_cursor(query, found[query.limit - 1], now_us)
+
+
+def _render(stored: Stored) -> bytes:
+    return render(stored.line, format_time(stored.time_us), stored.stream, stored.number)

@@ -1,0 +1,142 @@
+"""Errors as answers: one map from what went wrong to a status and a body `{"errors": [{"code", "message", "hint"}]}`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import falcon
+import falcon.asgi
+import orjson
+
+from dsl.errors import QueryError
+from storage import errors as store
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1
+
+
+class RequestError(Exception):
+    """A request that cannot be served as it is.
+
+    Attributes:
+        status: The HTTP status.
+        code: Stable name of the mistake.
+        message: What is wrong.
+        hint: The way out.
+        body: More for the answer's body, beside `errors`.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, hint: str = "", body: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.body = body or {}
+
+
+_STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
+    (store.BadStreamName, 400),
+    (store.UnknownStream, 404),
+    (store.TooManyStreams, 422),
+    (store.ResultTooLarge, 400),
+    (store.LogClosed, 503),
+    (store.IndexBusy, 503),
+    (store.LogUnwritable, 503),
+    (store.StoreError, 500),
+)
+
+
+def error_item(code: str, message: str, hint: str = "") -> dict[str, Any]:
+    """One entry of `errors`."""
+    item = {"code": code, "message": message}
+    if hint:
+        item["hint"] = hint
+    return item
+
+
+def status_of(error: store.StoreError) -> int:
+    """The HTTP status that a failure of the store has."""
+    if isinstance(error, store.LogUnwritable) and error.out_of_space:
+        return 507
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
+def _answer(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = orjson.dumps(body)
+    if status == 503:
+        resp.set_header("Retry-After", str(RETRY_AFTER_S))
+
+
+async def _on_request_error(
+    _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: RequestError, _params: dict[str, Any]
+) -> None:
+    _answer(resp, error.status, {"errors": [error_item(error.code, error.message, error.hint)], **error.body})
+
+
+async def _on_store_error(
+    _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: store.StoreError, _params: dict[str, Any]
+) -> None:
+    status = status_of(error)
+    if status >= 500:
+        log.error("%s: %s", error.code, error.message)
+    _answer(resp, status, {"errors": [error_item(error.code, error.message, error.hint)]})
+
+
+async def _on_query_error(
+    _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: QueryError, _params: dict[str, Any]
+) -> None:
+    body: dict[str, Any] = {"errors": error.to_json(), "text": error.render()}
+    _answer(resp, 400, body)
+
+
+async def _on_http_error(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: dict[str, Any]
+) -> None:
+    status = error.status_code
+    if status == 404:
+        item = error_item(
+            "no-such-path", f"nothing is at {req.path}", "see docs/http-api.md for what there is"
+        )
+    elif status == 405:
+        allowed = (error.headers or {}).get("Allow", "") if isinstance(error.headers, dict) else ""
+        item = error_item(
+            "method-not-allowed", f"{req.method} is not for {req.path}", f"use {allowed}" if allowed else ""
+        )
+    else:
+        item = error_item("bad-request", error.description or error.title or "bad request")
+    _answer(resp, status, {"errors": [item]})
+    for name, value in dict(error.headers or {}).items():
+        resp.set_header(name, value)
+
+
+async def _on_bug(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, Any]
+) -> None:
+    log.error("%s %s failed", req.method, req.path, exc_info=error)
+    _answer(
+        resp,
+        500,
+        {
+            "errors": [
+                error_item(
+                    "internal", "klomp failed on this request", "the server's log says how; please report it"
+                )
+            ]
+        },
+    )
+
+
+def install(app: falcon.asgi.App[Any, Any]) -> None:
+    """Give the application its one map of errors."""
+    app.add_error_handler(Exception, _on_bug)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    app.add_error_handler(store.StoreError, _on_store_error)
+    app.add_error_handler(QueryError, _on_query_error)
+    app.add_error_handler(RequestError, _on_request_error)

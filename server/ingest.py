@@ -1,0 +1,173 @@
+"""Ingest: decoded records in, an acknowledgement out once they are on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from storage.errors import BadRecord, LogClosed, TooManyStreams
+from storage.log import StreamLog
+from storage.paths import DataDirectory, check_stream_name
+from storage.record import normalise
+
+REJECTED_LISTED_MAX = 100  # an answer that names a hundred mistakes has made its point; all are counted
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def __call__(self) -> int:
+        """Microseconds since 1970."""
+        ...
+
+
+@dataclass(slots=True)
+class Rejected:
+    """Records of a batch that are not kept, and why."""
+
+    count: int = 0
+    listed: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, index: int, error: BadRecord) -> None:
+        """Note the record at this place of the batch."""
+        self.count += 1
+        if len(self.listed) < REJECTED_LISTED_MAX:
+            item: dict[str, Any] = {"index": index, "code": error.code, "message": error.message}
+            if error.hint:
+                item["hint"] = error.hint
+            self.listed.append(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch. `first` is the number of its first record, 0 when none was kept."""
+
+    accepted: int
+    first: int
+    rejected: Rejected
+
+
+class Completions:
+    """Hands results from other threads to coroutines, waking the event loop once for many."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._done: deque[tuple[asyncio.Future[int], int | Exception]] = deque()
+        self._lock = threading.Lock()
+        self._scheduled = False
+
+    def future(self) -> asyncio.Future[int]:
+        """A future to wait for."""
+        return self._loop.create_future()
+
+    def finish(self, future: asyncio.Future[int], result: int | Exception) -> None:
+        """Give a future its result, from any thread."""
+        with self._lock:
+            self._done.append((future, result))
+            if self._scheduled:
+                return
+            self._scheduled = True
+        self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            done, self._done = self._done, deque()
+            self._scheduled = False
+        for future, result in done:
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+
+class Ingest:
+    """The writing side of a store. Lives on one event loop.
+
+    Args:
+        data: Where the streams lie.
+        clock: The time of arrival.
+        streams_max: How many streams may exist.
+    """
+
+    def __init__(self, data: DataDirectory, clock: Clock, streams_max: int) -> None:
+        self._data = data
+        self._clock = clock
+        self._streams_max = streams_max
+        self._logs: dict[str, StreamLog] = {}
+        self._opening: dict[str, asyncio.Task[StreamLog]] = {}
+        self._completions: Completions | None = None
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="open-log")
+        self._closed = False
+
+    async def write(self, stream: str, decoded: Iterable[dict[str, Any] | BadRecord]) -> Outcome:
+        """Keep the records that can be kept; returns when they are on disk.
+
+        Raises:
+            StoreError: none was kept, for a reason that lies not in the records.
+        """
+        check_stream_name(stream)
+        now_us = self._clock()
+        rejected = Rejected()
+        times_us: list[int] = []
+        lines: list[bytes] = []
+        for index, record in enumerate(decoded):
+            if isinstance(record, BadRecord):
+                rejected.add(index, record)
+                continue
+            try:
+                time_us, line = normalise(record, now_us)
+            except BadRecord as error:
+                rejected.add(index, error)
+                continue
+            times_us.append(time_us)
+            lines.append(line)
+        if not lines:
+            return Outcome(0, 0, rejected)
+        log = self._logs.get(stream) or await self._open(stream)
+        if self._completions is None:
+            self._completions = Completions(asyncio.get_running_loop())
+        completions = self._completions
+        future = completions.future()
+        log.append(times_us, lines, lambda result: completions.finish(future, result))
+        return Outcome(len(lines), await future, rejected)
+
+    async def _open(self, stream: str) -> StreamLog:
+        """Open a stream's log once, however many ask for it."""
+        task = self._opening.get(stream)
+        if task is None:
+            task = self._opening[stream] = asyncio.ensure_future(self._open_once(stream))
+            task.add_done_callback(lambda _: self._opening.pop(stream, None))
+        return await asyncio.shield(task)
+
+    async def _open_once(self, stream: str) -> StreamLog:
+        if self._closed:
+            raise LogClosed("the server is stopping", "send the batch again in a moment")
+        names = self._data.stream_names()
+        if stream not in names and len(names) >= self._streams_max:
+            raise TooManyStreams(
+                f"there are {len(names)} streams already, the most that may be",
+                "send to one that exists, or raise streams_max",
+            )
+        directory = self._data.stream(stream)
+        log = await asyncio.get_running_loop().run_in_executor(self._threads, StreamLog, directory)
+        self._logs[stream] = log
+        return log
+
+    def next_number(self, stream: str) -> int | None:
+        """The number that the next record of an open stream gets."""
+        log = self._logs.get(stream)
+        return log.next_number if log else None
+
+    def close(self) -> None:
+        """Write what waits and let go of the files."""
+        self._closed = True
+        for log in self._logs.values():
+            log.close()
+        self._threads.shutdown()

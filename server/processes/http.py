@@ -1,0 +1,60 @@
+"""The HTTP process: Falcon under granian; it owns the logs' writing side and answers queries."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from server.app import Parts, create_app
+from server.engine import Engine
+from server.ingest import Ingest
+from server.settings import Settings
+from storage.indexer import hold_lock
+from storage.paths import DataDirectory
+from storage.store import Store
+
+
+def now_us() -> int:
+    """The time of day, microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM.
+
+    Raises:
+        StoreLocked: another process writes to this data directory.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    hold_lock(settings.data / "writer.lock", "another process writes to this data directory")
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    data = DataDirectory(settings.data)
+    store = Store(data)
+    ingest = Ingest(data, now_us, settings.streams_max)
+    threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
+    app = create_app(Parts(settings, data, store, ingest, Engine(store, now_us), threads))
+    server = Server(
+        app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        websockets=False,
+        backlog=1024,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    try:
+        await server.serve()
+    finally:
+        # What was appended is written and told, even where the answer can't be delivered any more.
+        await asyncio.to_thread(ingest.close)
+        threads.shutdown()
+        store.close()

@@ -1,0 +1,37 @@
+"""The indexer's process: follows the data files until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+from server.resources.health import HEARTBEAT_FILE, HEARTBEAT_S
+from server.settings import Settings
+from storage.indexer import Indexer
+from storage.paths import DataDirectory
+
+
+def run(settings: Settings) -> None:
+    """Index until SIGTERM.
+
+    Raises:
+        StoreLocked: another indexer runs.
+    """
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    indexer = Indexer(DataDirectory(settings.data))
+    heartbeat = settings.data / HEARTBEAT_FILE
+    beat_s = 0.0
+
+    def stopping(wait_s: float) -> bool:
+        nonlocal beat_s
+        now = time.monotonic()
+        if now - beat_s >= HEARTBEAT_S:
+            heartbeat.touch()
+            beat_s = now
+        return stop.wait(wait_s) if wait_s else stop.is_set()
+
+    stopping(0)
+    indexer.run(stopping)
+    indexer.close()

@@ -1,0 +1,73 @@
+"""`POST /v1/streams/{stream}/logs` and `POST /logs`: records in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import falcon
+import falcon.asgi
+import orjson
+
+from server.bodies import read_body
+from server.errors import RequestError
+from server.ingest import Ingest, Outcome
+from server.protocols import decoder
+from server.settings import Settings
+from storage.store import Store
+
+DEFAULT_STREAM = "main"
+REFRESH_POLL_S = 0.01
+
+
+class Logs:
+    """Takes batches of records."""
+
+    def __init__(self, ingest: Ingest, store: Store, settings: Settings) -> None:
+        self._ingest = ingest
+        self._store = store
+        self._settings = settings
+
+    async def on_post(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str = DEFAULT_STREAM
+    ) -> None:
+        """Keep a batch; 202 when it is on disk."""
+        refresh = req.get_param("refresh", default="")
+        if refresh not in ("", "wait"):
+            raise RequestError(
+                400, "bad-parameter", f"refresh is {refresh!r}", "use ?refresh=wait, or leave it out"
+            )
+        decode = decoder(req.content_type)
+        body = await read_body(req, self._settings.body_bytes_max)
+        outcome = await self._ingest.write(stream, decode(body))
+        answer: dict[str, Any] = {
+            "accepted": outcome.accepted,
+            "rejected": outcome.rejected.listed,
+            "rejected_count": outcome.rejected.count,
+        }
+        if not outcome.accepted:
+            self._refuse(outcome, answer)
+        if refresh:
+            answer["searchable"] = await self._searchable(stream, outcome.first + outcome.accepted)
+        resp.status = falcon.HTTP_202
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = orjson.dumps(answer)
+
+    @staticmethod
+    def _refuse(outcome: Outcome, answer: dict[str, Any]) -> None:
+        if outcome.rejected.count:
+            message = f"none of the {outcome.rejected.count} records can be kept"
+            hint = "see rejected for the reason of each"
+        else:
+            message, hint = "the body holds no records", 'send at least one, such as {"message": "hello"}'
+        raise RequestError(422, "nothing-accepted", message, hint, answer)
+
+    async def _searchable(self, stream: str, until: int) -> bool:
+        """Wait until every record before `until` is in the index; whether it came to that in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.refresh_s
+        while self._store.catalog(stream).searchable_until < until:
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(REFRESH_POLL_S)
+        return True

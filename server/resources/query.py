@@ -1,0 +1,60 @@
+"""`POST /v1/query` and `POST /query`: a question in EDN or JSON, an answer in JSON, EDN, NDJSON or CSV."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from typing import Literal
+
+import falcon
+import falcon.asgi
+
+from server.bodies import read_body
+from server.encode import choose
+from server.engine import Engine
+from server.errors import RequestError
+
+QUERY_BYTES_MAX = 1 << 18  # 64 Ki characters of up to four bytes
+
+
+class Query:
+    """Answers queries."""
+
+    def __init__(self, engine: Engine, threads: Executor) -> None:
+        self._engine = engine
+        self._threads = threads
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer a query; 400 with every mistake in it."""
+        syntax = _syntax(req.content_type)
+        encoder = choose(req.get_header("Accept"))
+        body = await read_body(req, QUERY_BYTES_MAX)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as wrong:
+            raise RequestError(
+                400, "bad-utf-8", f"byte {wrong.start + 1} of the query is not UTF-8", "send UTF-8"
+            ) from wrong
+        after = req.get_param("after")
+        loop = asyncio.get_running_loop()
+
+        def answer() -> bytes:
+            return encoder.encode(self._engine.query(text, syntax=syntax, after=after))
+
+        resp.data = await loop.run_in_executor(self._threads, answer)
+        resp.content_type = encoder.media_type
+
+
+def _syntax(content_type: str | None) -> Literal["edn", "json"]:
+    kind = (content_type or "application/edn").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return "json"
+    # curl says `application/x-www-form-urlencoded` of every --data unless told otherwise.
+    if kind in ("application/edn", "text/plain", "application/x-www-form-urlencoded"):
+        return "edn"
+    raise RequestError(
+        415,
+        "unknown-content-type",
+        f"no Content-Type {kind!r} for a query",
+        "use application/edn or application/json",
+    )

@@ -1,0 +1,35 @@
+"""What can be set, each with its unit, its bounds and the reason for its default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """The settings of a server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Field(Path("data"), description="the folder that holds everything")
+    host: str = Field(
+        "127.0.0.1", description="the address to listen on; a log store is not for everyone by default"
+    )
+    port: int = Field(8080, ge=0, le=65535, description="the port to listen on")
+    body_bytes_max: int = Field(
+        64 << 20,
+        ge=1 << 10,
+        description="the largest request body, unpacked: what one request may hold in memory",
+    )
+    query_threads: int = Field(
+        4, ge=1, le=64, description="queries that run at once; the index works outside the interpreter's lock"
+    )
+    streams_max: int = Field(
+        1000,
+        ge=1,
+        description="streams that may exist: each costs files and a place in every round of the indexer",
+    )
+    refresh_s: float = Field(
+        30.0, gt=0, description="how long ?refresh=wait waits for the index before it answers without"
+    )
