@@ -1,4 +1,4 @@
-"""Loads an NDJSON file over HTTP: batches of so many records, over so many connections, and waits until all is found."""
+"""Loads an NDJSON file over HTTP, in batches over several connections, and waits until all of it is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as answers: one map from what went wrong to a status and a body `{"errors": [{"code", "message", "hint"}]}`."""
+"""Errors as answers, `{"errors": [{"code", "message", "hint"}]}`: one map from what went wrong to a status."""
 
 from __future__ import annotations
 

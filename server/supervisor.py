@@ -104,7 +104,7 @@ class Supervisor:
             child.wait_s = min(2 * child.wait_s, RESTART_AFTER_MAX_S)
         if now >= child.due_s:
             command = [sys.executable, "-m", "server.processes", child.role, self._settings.model_dump_json()]
-            child.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            child.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  # our own
             child.started_s = now
 
     @staticmethod

@@ -156,7 +156,7 @@ def read_frame_header(data: bytes | memoryview, offset: int, at: int = 0) -> Fra
 
 def frame_is_valid(frame: bytes | memoryview) -> bool:
     """Whether the checksum of these bytes, one whole frame, holds."""
-    (crc,) = struct.unpack_from("<I", frame)
+    crc: int = struct.unpack_from("<I", frame)[0]
     return zlib.crc32(memoryview(frame)[4:]) == crc
 
 

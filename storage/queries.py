@@ -66,7 +66,7 @@ class FieldQueries:
         """The field has one of these values."""
         if path == ix.TIMESTAMP:
             return self._unknown()
-        if path == ix.NUMBER or path == "_number":
+        if path == "_number":
             return self._numbers_of_records(values)
         if path == "_stream":
             return self._exact(
@@ -328,10 +328,10 @@ class FieldQueries:
             pattern: A regular expression over the whole string that every fitting one matches.
             fits: The condition itself.
         """
-        if path == "_stream" or path == ix.MESSAGE or not ix.path_is_indexed(path):
-            return (self._none, self._none) if path == ix.TIMESTAMP else self._unknown()
         if path in (ix.TIMESTAMP, "_number"):
-            return self.none()
+            return self.none()  # neither is a string
+        if path in ("_stream", ix.MESSAGE) or not ix.path_is_indexed(path):
+            return self._unknown()
         column = self._column(path)
         listed = self._list_values(path, pattern)
         if listed is None:
@@ -432,7 +432,7 @@ def _integral(bound: float | None) -> float | None:
 
 
 def _literal(text: str) -> str:
-    """A text as a regular expression of the engine's, which knows `\\n` and punctuation escapes."""
+    r"""A text as a regular expression of the engine's, which knows `\n` and punctuation escapes."""
     return "".join(f"\\{c}" if c in "\\.+*?()|[]{}^$#&-~" else c for c in text)
 
 

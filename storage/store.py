@@ -414,7 +414,7 @@ class Snapshot:
         hits = self._search(query, limit, count=False, order_by_field=field, order=order).hits
         places = [place for _, place in hits]
         if field == ix.NUMBER:
-            return [Address(time_us or 0, int(key), self._stream(place)) for key, place in hits]  # type: ignore[arg-type]
+            return [Address(time_us or 0, int(key), self._stream(place)) for key, place in hits]
         numbers = self._searcher.fast_field_values(ix.NUMBER, places)
         return [
             Address(int(key), int(number), self._stream(place))  # type: ignore[arg-type]

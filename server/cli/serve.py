@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from pydantic import ValidationError
@@ -17,7 +18,9 @@ from storage.errors import StoreLocked
 
 EXIT_USAGE = 2
 
-SERVER_OPTIONS: tuple[Callable[[click.Command], click.Command], ...] = (
+Function = TypeVar("Function", bound=Callable[..., None])
+
+SERVER_OPTIONS = (
     click.option(
         "--data", default="data", show_default=True, type=click.Path(path_type=Path), help="Where all lies."
     ),
@@ -26,11 +29,11 @@ SERVER_OPTIONS: tuple[Callable[[click.Command], click.Command], ...] = (
 )
 
 
-def server_options(command: click.Command) -> click.Command:
+def server_options(function: Function) -> Function:
     """The options of every command that runs a server."""
     for option in reversed(SERVER_OPTIONS):
-        command = option(command)
-    return command
+        function = option(function)
+    return function
 
 
 def supervise(settings: Settings, on_tick: Callable[[Supervisor], None]) -> None:

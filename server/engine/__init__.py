@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
 
 from dsl.ast import Query
 from dsl.compile import compile_predicate
-from dsl.cursor import BadCursor, Cursor, cursor_of, decode, encode, now_of
+from dsl.cursor import BadCursor, decode, now_of
 from dsl.errors import Mistake, QueryError
 from dsl.evaluate import matches
 from dsl.limits import DEFAULT, Limits
@@ -41,6 +39,11 @@ class Engine:
         self._store = store
         self._clock = clock
         self._limits = limits
+
+    def warm_up(self) -> None:
+        """Build what the first query would else wait for."""
+        parse("{:limit 1}", "edn", limits=self._limits)
+        parse("{}", "json", limits=self._limits)
 
     def query(self, text: str, *, syntax: Literal["edn", "json"] = "edn", after: str | None = None) -> Answer:
         """The answer to a query.

@@ -252,7 +252,7 @@ class _Boolean:
         self.value = value
 
 
-_TRUE, _FALSE = _Boolean(True), _Boolean(False)  # noqa: FBT003  # what they are
+_TRUE, _FALSE = _Boolean(True), _Boolean(False)  # what they are
 
 
 def plain_key(value: Any) -> Any:

@@ -40,7 +40,9 @@ async def _serve(settings: Settings) -> None:
     store = Store(data)
     ingest = Ingest(data, now_us, settings.streams_max)
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
-    app = create_app(Parts(settings, data, store, ingest, Engine(store, now_us), threads))
+    engine = Engine(store, now_us)
+    engine.warm_up()
+    app = create_app(Parts(settings, data, store, ingest, engine, threads))
     server = Server(
         app,
         address=settings.host,
