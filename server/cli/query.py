@@ -1,0 +1,203 @@
+"""`klomp query 'EDN'`: ask a server, or a folder of data without one, and print the answer."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import orjson
+from rich.console import Console
+
+from dsl.errors import QueryError
+from server.answer import Answer
+from server.cli.common import Failure, client_failures, counted, grouped, url_option, visible
+from server.cli.table import print_table
+from server.client import Client, RefusedError
+from server.encode import csv, edn, json, ndjson
+
+ENCODERS: dict[str, Callable[[Answer], bytes]] = {
+    "json": json.encode,
+    "ndjson": ndjson.encode,
+    "edn": edn.encode,
+    "csv": csv.encode,
+}
+ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
+
+_STREAM = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*-]*", re.ASCII)
+
+
+@click.command(short_help="Ask a question in EDN.")
+@click.argument("question", required=False)
+@click.option("--file", "file", type=click.File("rb"), help="Read the question from a file.")
+@click.option(
+    "--from", "streams", multiple=True, metavar="STREAM", help="Complete a predicate: where to look."
+)
+@click.option("--last", metavar="DURATION", help='Complete a predicate: how far back, like "1h".')
+@click.option("--limit", type=click.IntRange(0), help="Complete a predicate: how many rows at most.")
+@click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", *ENCODERS]),
+    help="How to print it. [default: table on a terminal, else ndjson]",
+)
+@click.option(
+    "--width", type=click.IntRange(0), help="Of the table; 0 is as wide as it gets. [default: the terminal's]"
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Ask a folder of data in which no server runs.",
+)
+@url_option
+def query(
+    *,
+    question: str | None,
+    file: Any,
+    streams: tuple[str, ...],
+    last: str | None,
+    limit: int | None,
+    after: str | None,
+    form: str | None,
+    width: int | None,
+    data: Path | None,
+    url: str,
+) -> None:
+    """Ask a question in EDN; - reads it from standard input.
+
+    A whole question is a map; a vector is taken as its :where, and --from, --last and --limit give the rest.
+
+    \b
+      klomp query '{:time {:last "1h"} :where [:= :level "error"] :limit 20}'
+      klomp query '[:phrase :message "connection reset"]' --from main --last 1h
+      klomp query '{:group-by [:service] :aggregate {:n [:count]}}' --format csv
+      klomp query --last 10m
+
+    Exit code: 0 answered, 2 a mistake in the question or no answer.
+    """  # noqa: D301  # \b keeps lines as they are
+    text = _document(_text(question, file), streams, last, limit)
+    answer = _ask_server(text, url, after) if data is None else _ask_folder(text, data, after)
+    form = form or ("table" if sys.stdout.isatty() else "ndjson")
+    if form == "table":
+        _print_table(answer, width)
+    else:
+        _print_encoded(answer, form)
+    for warning in _warnings(answer):
+        click.echo(f"warning: {visible(warning)}", err=True)
+
+
+def _text(question: str | None, file: Any) -> str:
+    if question is not None and file is not None:
+        raise click.UsageError("a question and --file: give one of them")
+    if question == "-":
+        file = sys.stdin.buffer
+    if file is None:
+        return question or ""
+    try:
+        return bytes(file.read()).decode()
+    except UnicodeDecodeError as error:
+        raise Failure(f"the question is not UTF-8 at byte {error.start}") from error
+
+
+def _document(text: str, streams: tuple[str, ...], last: str | None, limit: int | None) -> str:
+    """The whole question: `text` itself where it is one, else the map that has it as its `:where`."""
+    start = text.lstrip()
+    completes = bool(streams) or last is not None or limit is not None
+    if start and not start.startswith("["):
+        if completes:
+            raise click.UsageError(
+                "--from, --last and --limit complete a predicate; a whole question has :from, :time, :limit"
+            )
+        return text
+    if not start and not completes:
+        raise click.UsageError("""no question; ask one like: klomp query '[:= :level "error"]'""")
+    parts = [f":where {text.strip()}"] if start else []
+    if streams:
+        parts.append(f":from [{' '.join(map(_stream, streams))}]")
+    if last is not None:
+        parts.append(f":time {{:last {edn.string(last)}}}")
+    if limit is not None:
+        parts.append(f":limit {limit}")
+    return "{" + "\n ".join(parts) + "}"
+
+
+def _stream(name: str) -> str:
+    if not _STREAM.fullmatch(name):
+        raise click.BadParameter(f"no name of a stream: {name!r}", param_hint="--from")
+    return f":{name}"
+
+
+def _ask_server(text: str, url: str, after: str | None) -> Answer:
+    with client_failures():
+        try:
+            with Client(url) as client:
+                found = client.query(text, after=after)
+        except RefusedError as error:
+            if error.rendered is None:
+                raise
+            _exit_rendered(error.rendered)
+    return Answer(
+        rows=[orjson.dumps(row) for row in found["rows"]],
+        now=found["now"],
+        took_ms=found["took_ms"],
+        cursor=found.get("cursor"),
+        complete=found.get("complete", True),
+        total=found.get("total"),
+        warnings=found.get("warnings", []),
+        approximate=found.get("approximate", {}),
+        columns=found.get("columns"),
+    )
+
+
+def _ask_folder(text: str, data: Path, after: str | None) -> Answer:
+    from server.embedded import open_embedded  # noqa: PLC0415  # the index and all: only where no server has it
+
+    with open_embedded(data) as engine:
+        try:
+            answer: Answer = engine.query(text, after=after)
+        except QueryError as error:
+            _exit_rendered(error.render(text))
+    return answer
+
+
+def _exit_rendered(rendered: str) -> NoReturn:
+    for line in rendered.split("\n"):
+        click.echo(visible(line), err=True)
+    raise SystemExit(Failure.exit_code)
+
+
+def _print_encoded(answer: Answer, form: str) -> None:
+    encoded: bytes = ENCODERS[form](answer)
+    if form == "json" and sys.stdout.isatty():
+        encoded = orjson.dumps(orjson.loads(encoded), option=orjson.OPT_INDENT_2)
+    click.echo(encoded, nl=not encoded.endswith(b"\n") and bool(encoded))
+    if form in ROWS_ONLY and answer.cursor is not None:
+        click.echo(f"{counted(len(answer.rows), 'row')}; next page: --after {answer.cursor}", err=True)
+
+
+def _print_table(answer: Answer, width: int | None) -> None:
+    console = Console()
+    rows = [orjson.loads(row) for row in answer.rows]
+    hidden = print_table(console, rows, answer.columns, console.width if width is None else width)
+    if rows:
+        click.echo()
+    if hidden:
+        click.echo(f"no room for {visible(', '.join(hidden))}; all of it: --width 0, or --format json")
+    sums = [counted(len(rows), "row")]
+    if answer.total is not None:
+        sums.append(f"{grouped(answer.total)} total")
+    sums.append(f"{answer.took_ms:.1f} ms")
+    if answer.cursor is not None:
+        sums.append(f"next page: --after {answer.cursor}")
+    click.echo(" · ".join(sums))
+
+
+def _warnings(answer: Answer) -> list[str]:
+    warnings = [] if answer.complete else ["the answer is not complete"]
+    for warning in answer.warnings:
+        hint = warning.get("hint")
+        warnings.append(f"{warning['message']}; {hint}" if hint else str(warning["message"]))
+    warnings += [f"{name} is approximate, within {error:.2%}" for name, error in answer.approximate.items()]
+    return warnings
