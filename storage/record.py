@@ -6,6 +6,7 @@ names. Three things are recognised, each by the first of its names that fits; al
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -70,8 +71,8 @@ def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
             f"the record has {len(line)} bytes, more than {RECORD_BYTES_MAX}",
             "split it, or leave out its largest field",
         )
-    if line.count(b"{") + line.count(b"[") > DEPTH_MAX and _depth(record) > DEPTH_MAX:
-        raise BadRecord("record-too-deep", f"the record nests deeper than {DEPTH_MAX} levels", "flatten it")
+    if line.count(b"{") + line.count(b"[") > DEPTH_MAX:
+        _check_depth(record)
     if line.count(b'":') > FIELDS_MAX and _fields(record) > FIELDS_MAX:
         raise BadRecord(
             "too-many-fields", f"the record has more than {FIELDS_MAX} fields", "send them as an array"
@@ -126,10 +127,10 @@ def _dump(record: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(record)
     except (TypeError, ValueError):
-        pass
+        _check_depth(record)
     try:
         return orjson.dumps(_to_64_bits(record))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise BadRecord("bad-value", f"the record has a value that JSON cannot hold: {error}") from error
 
 
@@ -147,30 +148,35 @@ def _to_64_bits(value: Any) -> Any:
     return value
 
 
+def _check_depth(record: dict[str, Any]) -> None:
+    if _depth(record) > DEPTH_MAX:
+        raise BadRecord("record-too-deep", f"the record nests deeper than {DEPTH_MAX} levels", "flatten it")
+
+
 def _depth(value: Any) -> int:
-    """Levels of nesting; counted in rounds, so that no depth can exhaust the stack."""
-    depth, level = 0, [value]
-    while level := [
-        child
-        for item in level
-        if isinstance(item, dict | list)
-        for child in (item.values() if isinstance(item, dict) else item)
-    ]:
+    """Levels of maps and arrays; counted in rounds, so that no depth can exhaust the stack."""
+    depth, level = 0, _containers([value])
+    while level:
         depth += 1
+        level = _containers(child for item in level for child in _children(item))
     return depth
 
 
 def _fields(value: Any) -> int:
-    count, level = 0, [value]
+    """Names of all maps in a value."""
+    count, level = 0, _containers([value])
     while level:
         count += sum(len(item) for item in level if isinstance(item, dict))
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = _containers(child for item in level for child in _children(item))
     return count
+
+
+def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _children(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def render(line: bytes, time_us_text: str, stream: str, number: int) -> bytes:
