@@ -1,0 +1,193 @@
+"""The indexer: what is on disk becomes searchable, once, whatever happens between."""
+
+import os
+import shutil
+import threading
+
+import pytest
+
+from storage.catalog import load_catalog
+from storage.errors import StoreLocked, UnknownStream
+from storage.format import FrameHeader
+from storage.indexer import Indexer
+from storage.log import StreamLog
+from storage.paths import DataDirectory
+from storage.scan import frames
+from storage.store import Store
+
+
+@pytest.fixture
+def data(tmp_path):
+    return DataDirectory(tmp_path)
+
+
+def write(data, count, *, stream="main", start=0, segment_bytes_max=1 << 30, batch=10):
+    log = StreamLog(data.stream(stream), segment_bytes_max=segment_bytes_max)
+    done = threading.Semaphore(0)
+    batches = 0
+    for i in range(start, start + count, batch):
+        many = range(i, min(i + batch, start + count))
+        lines = [
+            b'{"i":%d,"level":"%s","message":"record %d"}' % (n, b"error" if n % 7 == 0 else b"info", n)
+            for n in many
+        ]
+        log.append([1_000_000 * n for n in many], lines, lambda _: done.release())
+        done.acquire()  # a frame for each batch
+        batches += 1
+    log.close()
+
+
+def index(data):
+    indexer = Indexer(data)
+    indexer.catch_up()
+    indexer.close()
+
+
+def numbers(data, stream="main"):
+    """Every record that a search finds, with its stored line."""
+    snapshot = Store(data).snapshot([stream])
+    if snapshot.queries is None:
+        return {}
+    found = [a for chunk in snapshot.scan(snapshot.queries.all()[0]) for a in chunk]
+    assert len(found) == len(set(found))
+    return {stored.number: stored.line for stored in snapshot.fetch(found)}
+
+
+def check(data, count, stream="main"):
+    found = numbers(data, stream)
+    assert sorted(found) == list(range(1, count + 1))
+    assert all(line.startswith(b'{"i":%d,' % (number - 1)) for number, line in found.items())
+
+
+def test_everything_is_found_once_across_segments(data):
+    write(data, 500, segment_bytes_max=2000)
+    index(data)
+    check(data, 500)
+    catalog = load_catalog(data.stream("main").catalog)
+    assert len(catalog.segments) > 3
+    assert [s.sealed for s in catalog.segments] == [True] * (len(catalog.segments) - 1) + [False]
+    assert catalog.records == 500
+    assert (catalog.min_us, catalog.max_us) == (0, 499_000_000)
+
+
+def test_indexing_goes_on_where_it_stopped(data):
+    for start in range(0, 200, 40):
+        write(data, 40, start=start, segment_bytes_max=3000)
+        index(data)
+        check(data, start + 40)
+
+
+@pytest.mark.parametrize("lost", ["index", "view", "catalog.json", "meta.json"])
+def test_what_is_derived_is_made_again(data, lost):
+    write(data, 300, segment_bytes_max=3000)
+    index(data)
+    stream = data.stream("main")
+    for path in sorted(stream.root.rglob(lost)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+    index(data)
+    check(data, 300)
+
+
+def test_an_index_of_garbage_is_made_again(data):
+    write(data, 100)
+    index(data)
+    (data.stream("main").segment(1).index / "meta.json").write_bytes(b"{")
+    index(data)
+    check(data, 100)
+
+
+def test_an_index_ahead_of_its_data_is_made_again(data):
+    """After a loss of power the index may know records that never reached the disk; their numbers are given anew."""
+    write(data, 100)
+    index(data)
+    path = data.stream("main").segment(1).data
+    fd = os.open(path, os.O_RDWR)
+    headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
+    os.ftruncate(fd, headers[-3].offset)
+    os.close(fd)
+    write(data, 30, start=headers[-3].first - 1)
+    index(data)
+    check(data, headers[-3].first - 1 + 30)
+
+
+def test_a_frame_that_is_still_being_written_waits(data):
+    write(data, 50)
+    path = data.stream("main").segment(1).data
+    whole = path.read_bytes()
+    fd = os.open(path, os.O_RDONLY)
+    last = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)][-1]
+    os.close(fd)
+    path.write_bytes(whole[: last.offset + 60])
+    indexer = Indexer(data)
+    indexer.catch_up()
+    assert sorted(numbers(data)) == list(range(1, last.first))
+    path.write_bytes(whole)
+    indexer.catch_up()
+    indexer.close()
+    check(data, 50)
+
+
+def test_damage_costs_its_frame_and_the_rest_is_found(data):
+    write(data, 100)
+    path = data.stream("main").segment(1).data
+    fd = os.open(path, os.O_RDWR)
+    headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
+    os.pwrite(fd, b"\x00" * 8, headers[4].offset + 60)
+    os.close(fd)
+    index(data)
+    lost = set(range(headers[4].first, headers[4].until))
+    assert set(numbers(data)) == set(range(1, 101)) - lost
+
+
+def test_a_snapshot_keeps_answering_from_its_moment(data):
+    write(data, 50)
+    index(data)
+    snapshot = Store(data).snapshot(["main"])
+    write(data, 50, start=50)
+    index(data)
+    shutil.rmtree(data.stream("main").view)
+    assert snapshot.count(snapshot.queries.all()[0]) == 50
+    assert [a.number for a in snapshot.newest(snapshot.queries.all()[0], 2)] == [50, 49]
+
+
+def test_one_indexer_at_a_time(data):
+    first = Indexer(data)
+    with pytest.raises(StoreLocked, match=f"process {os.getpid()}"):
+        Indexer(data)
+    first.close()
+    Indexer(data).close()
+
+
+def test_streams_are_apart_and_together(data):
+    write(data, 30, stream="a")
+    write(data, 20, stream="b")
+    index(data)
+    check(data, 30, "a")
+    check(data, 20, "b")
+    store = Store(data)
+    both = store.snapshot(["a", "b"])
+    everything = both.queries.all()[0]
+    assert both.count(everything) == 50
+    assert {(a.stream, a.number) for chunk in both.scan(everything) for a in chunk} == {
+        *(("a", n) for n in range(1, 31)),
+        *(("b", n) for n in range(1, 21)),
+    }
+    newest = both.newest(everything, 50)
+    assert newest == sorted(newest, key=lambda a: (-a.time_us, a.stream, -a.number))
+    assert both.newest(everything, 50, oldest_first=True) == newest[::-1]
+    walked, after = [], None
+    while page := both.newest(everything, 7, after=after):
+        walked += page
+        after = page[-1]
+    assert walked == newest
+    store.close()
+
+
+def test_a_stream_that_is_not_there_is_named_with_those_that_are(data):
+    write(data, 1, stream="nginx")
+    with pytest.raises(UnknownStream) as caught:
+        Store(data).snapshot(["ngins"])
+    assert (caught.value.message, caught.value.hint) == ("no stream 'ngins'", "there are: nginx")
