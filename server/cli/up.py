@@ -28,7 +28,7 @@ TICK_S = 1.0
 ROWS_SHOWN = 5
 WIDTH = 110  # columns of the tables
 
-QUESTIONS = (
+QUESTIONS: tuple[tuple[str, str, dict[str, int]], ...] = (
     ("the newest errors", '[:= :level "error"]', {"limit": ROWS_SHOWN}),
     (
         "who had them, and how slow were they",
@@ -114,7 +114,7 @@ def _explain(client: Client, url: str, settings: Settings) -> None:
         console.print(f"{program} query{shown_url}{extra} '{question}'\n", markup=False)
         document = question if question.startswith("{") else f"{{:where {question} :limit {ROWS_SHOWN}}}"
         answer = client.query(document)
-        print_table(console, answer["rows"], answer.get("columns"), WIDTH)
+        print_table(console, answer["rows"], answer.get("columns"), width=WIDTH)
         console.print()
     console.print(f"or:  curl {url}/query -d '{{:limit 3}}'")
     console.print("read on in docs/quickstart.md; more logs come in as you read; Ctrl-C stops all\n")
