@@ -32,6 +32,9 @@ _NAME_CHARACTERS_MAX = 40  # of a misspelt name for which a near one is sought: 
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1  # outside, numbers are floats, in records as in queries
 
 
+EVERY = "*"  # no field is called so: it stands for all of them, in other places
+
+
 class Wrong(Enum):
     """Stands where a value would be, had the caller made no mistake."""
 
@@ -118,6 +121,9 @@ class Analysis:
             if isinstance(form.value, Symbol):
                 hint = f"write :{quoted(form.value.name)}"
             return self.wrong(code, f"{described(form)} is no field", form, hint)
+        if name == EVERY:
+            hint = "name one, such as :message; join several with [:or …]"
+            return self.wrong(code, ":* is no field", form, hint)
         if len(name) > self.limits.field_characters_max:
             message = f"a field name of {len(name)} characters, more than {self.limits.field_characters_max}"
             return self.wrong(code, message, form, "no field is called so")

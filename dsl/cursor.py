@@ -33,7 +33,7 @@ class Cursor:
     number: int
 
 
-class BadCursor(ValueError):  # noqa: N818 - named for what it is, as all of ours
+class BadCursor(ValueError):
     """A text that is no cursor (`bad-cursor`), or not this query's (`cursor-of-another-query`)."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:

@@ -175,9 +175,9 @@ def _build_clogs(analysis: Analysis, form: Form, value: MapForm) -> Predicate | 
     name = name_of(part["operator"])
     if name not in CLOGS:
         shown = described(part["operator"])
-        hint = analysis.near(name or "", CLOGS, ":") or "the operators of a map are " + " ".join(
-            f":{n}" for n in CLOGS
-        )
+        meant = next((clogs for clogs, ours in CLOGS.items() if ours == _MEANT.get(name or "", name)), None)
+        near = f"did you mean :{meant}?" if meant else analysis.near(name or "", CLOGS, ":")
+        hint = near or "the operators of a map are " + " ".join(f":{known}" for known in CLOGS)
         return analysis.wrong("unknown-operator", f"no operator {shown} in a map", part["operator"], hint)
     return _apply(analysis, form, CLOGS[name], [part["field"], part["value"]])
 

@@ -62,7 +62,7 @@ _UNITS_HINT = "the units are ms s m h d w, as in 90m or 1h30m"
 _TIME_HINT = 'write now, now-15m, now-1d/d, "2026-01-02T03:04:05Z" or #inst "2026-01-02T03:04:05Z"'
 
 
-class BadTime(ValueError):  # noqa: N818 - named for what it is, as all of ours
+class BadTime(ValueError):
     """A text that is no time or no duration: `code` is `bad-time` or `bad-duration`."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
