@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import click
 
-from dsl.time import BadTime, parse_duration
 from server.client import DEFAULT_URL, ClientError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -73,18 +72,3 @@ def _pictured(match: re.Match[str]) -> str:
     if character == "\t":
         return " "
     return chr(0x2400 + ord(character)) if character < " " else "\N{REPLACEMENT CHARACTER}"
-
-
-class Duration(click.ParamType[float]):
-    """A duration as the query language writes it, `90s` or `1h30m`, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds of the text."""
-        if isinstance(value, int | float):
-            return value
-        try:
-            return parse_duration(value) / 1_000_000
-        except BadTime as error:
-            self.fail(f"{error.message}; {error.hint}", param, ctx)

@@ -9,7 +9,8 @@ from itertools import islice
 import click
 import orjson
 
-from server.cli.common import Duration, client_failures, counted, grouped, url_option
+from server.cli.common import client_failures, counted, grouped, url_option
+from server.cli.durations import Duration
 from server.client import Client
 from server.demo.feed import feed
 from server.demo.generator import MINUTE_US, RATE, SECOND_US, Demo

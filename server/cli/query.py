@@ -23,6 +23,7 @@ ENCODERS: dict[str, Callable[[Answer], bytes]] = {
     "edn": edn.encode,
     "csv": csv.encode,
 }
+HIDDEN_SHOWN_MAX = 4  # names of fields for which a table had no room
 ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
 
 _STREAM = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*-]*", re.ASCII)
@@ -49,7 +50,7 @@ _STREAM = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*-]*", re.ASCII)
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Ask a folder of data in which no server runs.",
+    help="Ask a folder of data itself, without a server.",
 )
 @url_option
 def query(
@@ -152,14 +153,16 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
 
 
 def _ask_folder(text: str, data: Path, after: str | None) -> Answer:
-    from server.embedded import open_embedded  # noqa: PLC0415  # the index and all: only where no server has it
+    from server.embedded import open_embedded  # noqa: PLC0415  # the whole store: only where it is asked in here
+    from storage.errors import StoreError  # noqa: PLC0415
 
-    with open_embedded(data) as engine:
-        try:
-            answer: Answer = engine.query(text, after=after)
-        except QueryError as error:
-            _exit_rendered(error.render(text))
-    return answer
+    try:
+        with open_embedded(data) as engine:
+            return engine.query(text, after=after)
+    except QueryError as error:
+        _exit_rendered(error.render(text))
+    except StoreError as error:
+        raise Failure(error.message, error.hint or None) from error
 
 
 def _exit_rendered(rendered: str) -> NoReturn:
@@ -180,11 +183,13 @@ def _print_encoded(answer: Answer, form: str) -> None:
 def _print_table(answer: Answer, width: int | None) -> None:
     console = Console()
     rows = [orjson.loads(row) for row in answer.rows]
-    hidden = print_table(console, rows, answer.columns, console.width if width is None else width)
+    hidden = print_table(console, rows, answer.columns, width=console.width if width is None else width)
     if rows:
         click.echo()
     if hidden:
-        click.echo(f"no room for {visible(', '.join(hidden))}; all of it: --width 0, or --format json")
+        names = ", ".join(hidden[:HIDDEN_SHOWN_MAX])
+        more = f" and {len(hidden) - HIDDEN_SHOWN_MAX} more fields" if len(hidden) > HIDDEN_SHOWN_MAX else ""
+        click.echo(f"no room for {visible(names)}{more}: see --width 0, --format json")
     sums = [counted(len(rows), "row")]
     if answer.total is not None:
         sums.append(f"{grouped(answer.total)} total")
@@ -199,5 +204,4 @@ def _warnings(answer: Answer) -> list[str]:
     for warning in answer.warnings:
         hint = warning.get("hint")
         warnings.append(f"{warning['message']}; {hint}" if hint else str(warning["message"]))
-    warnings += [f"{name} is approximate, within {error:.2%}" for name, error in answer.approximate.items()]
-    return warnings
+    return warnings + [f"{name} is approximate: {how}" for name, how in answer.approximate.items()]

@@ -32,6 +32,6 @@ def streams(*, form: str, url: str) -> None:
         }
         for row in rows
     ]
-    print_table(Console(), shown, COLUMNS, 0)
+    print_table(Console(), shown, COLUMNS, right=("records", "size", "on disk"))
     records = sum(row["records"] for row in rows)
     click.echo(f"{counted(len(rows), 'stream')} · {counted(records, 'record')}")

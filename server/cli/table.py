@@ -1,23 +1,30 @@
-"""Rows as a table that fits the terminal: telling columns first, the message last, long values cut."""
+"""Rows as a table that fits the terminal: telling columns first, the message last, long values cut.
+
+timestamp                    level  service   http.status  message
+2026-01-02T03:04:05.678901Z  error  edge              504  POST /checkout 504 in 5012.3 ms
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from server.cli.common import visible
 
-WIDTH_MIN = 40  # below it nothing can be read; the terminal wraps then
-VALUE_COLUMNS_MAX = 28  # of a value beside the message: a timestamp has 27
-MESSAGE_COLUMNS_MIN = 40  # kept for the message while other columns are added
 GAP = 2  # blanks between columns
+VALUE_COLUMNS_MAX = 28  # of a value beside the message: a timestamp has 27
+IDENTIFIER_COLUMNS = (
+    24  # what is longer is an identifier or a sentence: shown only where there is room for all else
+)
+MESSAGE_PART = 0.4  # of the width is kept for the message while other columns are added
+FLOAT_DIGITS = 7  # for people; all digits are in every other format
 
-_LEVEL_STYLES = {
+_STYLES = {
     "trace": "dim",
     "debug": "dim",
     "info": "green",
@@ -32,37 +39,76 @@ _ADDRESS = ("_stream", "_number")  # where a record lies: for programs
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as it is shown."""
+
+    name: str
+    width: int
+    right: bool
+
+
 def print_table(
-    console: Console, rows: Sequence[Row], columns: Sequence[str] | None, width: int
+    console: Console,
+    rows: Sequence[Row],
+    columns: Sequence[str] | None = None,
+    *,
+    width: int = 0,
+    right: Collection[str] = (),
 ) -> list[str]:
-    """Print rows as a table of that width, each on one line; returns the fields there was no room for.
+    """Print rows, each on one line; returns the names of the fields for which there was no room.
 
     Args:
         console: to print on; what is no terminal gets no colours.
         rows: the rows of an answer.
         columns: what the question asked for, in its order; None for whole records.
         width: in terminal columns; 0 for as many as it takes.
+        right: columns to align on the right, beside those that hold only numbers.
     """
     flat = [dict(_flattened(row)) for row in rows]
     wanted = _wanted(flat) if columns is None else list(columns)
-    widths = {name: _width(name, flat, cut=width > 0 and name != _LAST) for name in wanted}
-    chosen = _fitting(wanted, widths, max(width, WIDTH_MIN)) if width else wanted
-    if not chosen:
-        return []
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for name in chosen:
-        numbers = all(isinstance(row[name], int | float) for row in flat if row.get(name) is not None)
-        table.add_column(
-            Text(visible(name)),
-            width=widths[name],
-            justify="right" if numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
-    for row in flat:
-        table.add_row(*(_cell(name, row.get(name)) for name in chosen))
-    console.print(table, soft_wrap=True, width=max(sum(widths[name] + GAP for name in chosen), WIDTH_MIN))
-    return [name for name in wanted if name not in chosen]
+    shown = {name: [_shown(row.get(name)) for row in flat] for name in wanted}
+    chosen = [
+        Column(name, taken, name in right or _are_numbers(row.get(name) for row in flat))
+        for name, taken in _fitting(shown, width).items()
+    ]
+    header = [Text(_cell(visible(column.name), column), "bold") for column in chosen]
+    if rows:
+        _print_line(console, header)
+    for index in range(len(rows)):
+        _print_line(console, [_styled(column, shown[column.name][index]) for column in chosen])
+    return [name for name in wanted if name not in {column.name for column in chosen}]
+
+
+def _print_line(console: Console, cells: Sequence[Text]) -> None:
+    line = Text(" " * GAP).join(cells)
+    line.rstrip()
+    console.print(line, soft_wrap=True)
+
+
+def _styled(column: Column, shown: str) -> Text:
+    return Text(_cell(shown, column), _STYLES.get(shown, "") if column.name == "level" else "")
+
+
+def _cell(text: str, column: Column) -> str:
+    """A text in exactly the width of its column."""
+    if cell_len(text) > column.width:
+        return set_cell_size(text, column.width - 1) + "…"
+    blanks = " " * (column.width - cell_len(text))
+    return blanks + text if column.right else text + blanks
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return visible(value)
+    return f"{value:.{FLOAT_DIGITS}g}" if isinstance(value, float) else visible(orjson.dumps(value).decode())
+
+
+def _are_numbers(values: Iterator[Any]) -> bool:
+    kinds = {type(value) for value in values} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
 
 
 def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -74,49 +120,37 @@ def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def _wanted(rows: Iterable[Row]) -> list[str]:
-    """All columns worth a look: time, level and service, the rest by how many rows have it, the message."""
-    rows = list(rows)
+def _wanted(rows: Sequence[Row]) -> list[str]:
+    """The fields worth a look: time, level, service, then what most rows have, identifiers after it, the message."""
     counts = Counter(name for row in rows for name, value in row.items() if value is not None)
-    order = list(dict.fromkeys(name for row in rows for name in row))
     several = len({row.get("_stream") for row in rows}) > 1
-    hidden = {*_FIRST, _LAST, *(_ADDRESS[1:] if several else _ADDRESS)}
+    apart = {*_FIRST, *_ADDRESS, _LAST}
+    widths = {name: max(_widest(row.get(name) for row in rows), len(name)) for name in counts}
     rest = sorted(
-        (name for name in order if name not in hidden and counts[name]), key=lambda name: -counts[name]
+        (name for name in counts if name not in apart),
+        key=lambda name: (widths[name] > IDENTIFIER_COLUMNS, -counts[name]),
     )
-    if several:
-        rest = ["_stream", *(name for name in rest if name != "_stream")]
-    return [*(name for name in _FIRST if counts[name]), *rest, *([_LAST] if counts[_LAST] else [])]
+    first = [*_FIRST, *(_ADDRESS[:1] if several else [])]
+    return [name for name in (*first, *rest, _LAST) if counts[name]]
 
 
-def _width(name: str, rows: Iterable[Row], *, cut: bool) -> int:
-    widest = max((cell_len(_shown(row[name])) for row in rows if row.get(name) is not None), default=0)
-    return max(cell_len(visible(name)), min(widest, VALUE_COLUMNS_MAX) if cut else widest)
+def _widest(values: Iterator[Any]) -> int:
+    return max((cell_len(_shown(value)) for value in values), default=0)
 
 
-def _fitting(wanted: Sequence[str], widths: dict[str, int], width: int) -> list[str]:
-    """As many columns as the width holds, with room for the message; its width becomes what is left."""
-    message = _LAST in wanted
-    left = width - (min(widths[_LAST], MESSAGE_COLUMNS_MIN) + GAP if message else 0)
-    chosen: list[str] = []
-    for name in wanted:
-        needs = widths[name] + GAP
-        if name != _LAST and (needs <= left + GAP or not chosen):
-            chosen.append(name)
-            left -= needs
+def _fitting(shown: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
+    """The columns that a width has room for, at least one, each with its own width; the message gets the rest."""
+    full = {name: max(map(cell_len, (visible(name), *values))) for name, values in shown.items()}
+    if not width:
+        return full
+    message = min(full[_LAST], int(width * MESSAGE_PART)) + GAP if _LAST in full else 0
+    chosen: dict[str, int] = {}
+    left = width + GAP - message
+    for name, widest in full.items():
+        needs = max(min(widest, VALUE_COLUMNS_MAX), cell_len(visible(name)))
+        if name != _LAST and (needs + GAP <= left or not chosen):
+            chosen[name] = needs
+            left -= needs + GAP
     if message:
-        taken = sum(widths[name] + GAP for name in chosen)
-        widths[_LAST] = max(min(widths[_LAST], width - taken), min(widths[_LAST], 10))
-        chosen.append(_LAST)
-    return chosen
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return visible(value)
-    return "" if value is None else visible(orjson.dumps(value).decode())
-
-
-def _cell(name: str, value: Any) -> Text:
-    style = _LEVEL_STYLES.get(str(value), "") if name == "level" else ""
-    return Text(_shown(value), style=style)
+        chosen[_LAST] = min(full[_LAST], max(left + message - GAP, len(_LAST)))
+    return {name: chosen[name] for name in full if name in chosen}

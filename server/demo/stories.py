@@ -192,8 +192,9 @@ def _checkout(visit: Visit) -> Told:
     status, kind, what = failure
     message = f"order {order['id']} not placed: {what}"
     error = {"kind": kind, "upstream": "payments"}
+    level = "warn" if kind == "refused" else "error"
     records.append(
-        (end_us, visit.tell("checkout", "error", message, order=order, user=visit.user, error=error))
+        (end_us, visit.tell("checkout", level, message, order=order, user=visit.user, error=error))
     )
     return Told(tuple(records), status, end_us + 800)
 

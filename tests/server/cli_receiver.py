@@ -13,13 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import zstandard
 
 BREAK = "break"  # the connection is cut after the whole request was read
-ANSWER: dict[str, Any] = {
-    "rows": [],
-    "cursor": None,
-    "complete": True,
-    "now": "2026-01-02T03:04:05.000000Z",
-    "took_ms": 1.5,
-}
+NOW = "2026-01-02T03:04:05.000000Z"
+ANSWER: dict[str, Any] = {"rows": [], "cursor": None, "complete": True, "now": NOW, "took_ms": 1.5}
 
 
 @dataclass
@@ -95,6 +90,7 @@ def _not_json(line: bytes) -> tuple[str, str] | None:
 def start(receiver: Receiver) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else every answer waits 40 ms for an acknowledgement
 
         def setup(self) -> None:
             super().setup()
