@@ -93,19 +93,6 @@ def analyze(form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None) 
     return query.at(form.start, form.end)
 
 
-def analyze_predicate(form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None) -> Predicate:
-    """The predicate that a form is, where one stands alone.
-
-    Raises:
-        QueryError: everything that is wrong with it.
-    """
-    analysis = Analysis(limits, now_us, predicates.build)
-    made = analysis.predicate(form)
-    if analysis.mistakes or made is WRONG:
-        raise QueryError(analysis.mistakes)
-    return made
-
-
 def _query(analysis: Analysis, form: Form) -> Query | WrongType:
     if not isinstance(form.value, MapForm):
         hint = 'write {:from :main :where [:= :level "error"]}'
@@ -113,6 +100,8 @@ def _query(analysis: Analysis, form: Form) -> Query | WrongType:
             hint = "write {:where …} around it"
         return analysis.wrong("not-a-map", f"a query is a map, not {described(form)}", form, hint)
     given = _keys(analysis, form.value, _READERS, "key", _MEANT)
+    if "after" in given:
+        analysis.now_us = None  # a later page keeps the now of the first, for which the times were right
     read = {name: _READERS[name](analysis, item) for name, (_, item) in given.items()}
     grouped = "group-by" in given or "aggregate" in given
     if "limit" in given:
@@ -266,6 +255,9 @@ def _order_by(analysis: Analysis, form: Form) -> tuple[Order, ...] | WrongType:
     if items is None or not items or isinstance(form.value, SetForm):
         hint = "write [[:timestamp :desc]]"
         return analysis.wrong("bad-order", f"{described(form)} is no order", form, hint)
+    if len(items) > analysis.limits.order_steps_max:
+        message = f"an order of {len(items)} steps, more than {analysis.limits.order_steps_max}"
+        return analysis.wrong("bad-order", message, form, "leave out the last ones: they seldom decide")
     if _is_step(items):
         hint = "write it in a vector of its own: [[:timestamp :desc]]"
         return analysis.wrong("bad-order", "an order is a vector of steps", form, hint)
@@ -390,9 +382,12 @@ def _aggregate(analysis: Analysis, form: Form) -> tuple[Named, ...] | WrongType:
 
 
 def _named(analysis: Analysis, key: Form, item: Form) -> Named | WrongType:
-    name = analysis.field(key, "bad-aggregate")
+    name = name_of(key)
+    if name is None:
+        hint = "write it as a keyword, :requests, or as a string for odd names"
+        analysis.wrong("bad-aggregate", f"{described(key)} is no name for an aggregate", key, hint)
     call = _call(analysis, item)
-    return WRONG if name is WRONG or call is WRONG else Named(name=name, call=call).at(key.start, item.end)
+    return WRONG if name is None or call is WRONG else Named(name=name, call=call).at(key.start, item.end)
 
 
 def _call(analysis: Analysis, form: Form) -> Aggregate | WrongType:

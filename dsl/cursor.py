@@ -59,7 +59,7 @@ def decode(text: str, query: Query) -> Cursor:
     if parts is None:
         raise BadCursor("bad-cursor", "not a cursor", "give back the cursor of the page before, as it came")
     _, hashed, now_us, stream, number, *values = parts
-    if hashed != query_hash(query):
+    if hashed != query_hash(query) or len(values) != len(query.order_by):
         hint = "a cursor goes on with the query that it came from: only :limit and :total may change"
         raise BadCursor("cursor-of-another-query", "the cursor of another query", hint)
     return Cursor(now_us, tuple(values), stream, number)

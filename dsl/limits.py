@@ -22,6 +22,9 @@ class Limits:
         1024, "characters", "longer than any name seen in logs; a path is matched per record"
     )
     rows_max: int = _bound(10_000, "rows of a page", "a page is held in memory; :after gives the next")
+    order_steps_max: int = _bound(
+        8, "steps of :order-by", "a cursor holds a value for each, and a query a cursor"
+    )
     groups_max: int = _bound(65_000, "groups", "the index counts no more buckets at once")
 
 

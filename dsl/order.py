@@ -1,7 +1,8 @@
 """The order of rows and groups: total, so that no two rows are ever equal and a page has one next page.
 
 Values: booleans (false first), then numbers, then strings by code point; `:desc` turns that round. What has
-no value comes last either way. Of several values the least counts for `:asc`, the greatest for `:desc`.
+no value comes last either way. Of several values the least counts for `:asc`, the greatest for `:desc`. Of a string
+only its beginning counts, so that a cursor stays short.
 
 Rows that are equal so far are ordered by their address, as the last step goes: for `:desc` by stream name
 rising and number falling (the newest first), for `:asc` the other way round.
@@ -13,6 +14,10 @@ from typing import Any, TypeAlias
 
 from dsl.ast import Order
 from dsl.record import Record, leaves
+
+TEXT_CHARACTERS_MAX = (
+    512  # of a string that count for the order: they travel in cursors, and a cursor in a query
+)
 
 Rank: TypeAlias = tuple[Any, ...]
 """Something that sorts."""
@@ -80,7 +85,11 @@ def _representative(step: Order) -> Callable[[Record], Any]:
     def value(record: Record) -> Any:
         found = find(record)
         if len(found) < 2:
-            return found[0] if found else None
-        return min(found, key=lambda leaf: rank(leaf, descending))
+            return _beginning(found[0]) if found else None
+        return _beginning(min(found, key=lambda leaf: rank(leaf, descending)))
 
     return value
+
+
+def _beginning(value: Any) -> Any:
+    return value[:TEXT_CHARACTERS_MAX] if type(value) is str else value

@@ -90,13 +90,8 @@ def exists(path: str) -> Matcher:
     """Whether a record has a value that is not nil at a path or below it."""
     if path in {TIMESTAMP, STREAM, NUMBER}:
         return lambda _: True
-
-    def match(record: Record) -> bool:
-        found: list[Any] = []
-        _reach(record.fields, path, found)
-        return any(map(_has_scalar, found))
-
-    return match
+    below = path + "."
+    return lambda record: _has_below(record.fields, path, below)
 
 
 def select(path: str) -> Callable[[dict[str, Any]], list[Any]]:
@@ -140,6 +135,20 @@ def _reach(fields: dict[str, Any], path: str, found: list[Any]) -> None:
             for item in _dicts(below):
                 _reach(item, path[dot + 1 :], found)
         dot = path.find(".", dot + 1)
+
+
+def _has_below(fields: dict[str, Any], path: str, below: str) -> bool:
+    """Whether a scalar is at a path or below it; `below` is the path and a dot, as longer keys begin with it."""
+    if any((name == path or name.startswith(below)) and _has_scalar(item) for name, item in fields.items()):
+        return True
+    dot = path.find(".")
+    while dot >= 0:
+        inner = fields.get(path[:dot])
+        maps = [inner] if type(inner) is dict else _dicts(inner) if type(inner) is list else []
+        if any(_has_below(item, path[dot + 1 :], below[dot + 1 :]) for item in maps):
+            return True
+        dot = path.find(".", dot + 1)
+    return False
 
 
 def _flatten(value: Any, found: list[Any]) -> None:

@@ -361,3 +361,21 @@ def test_whole_floats_are_shown_whole() -> None:
     assert type(tidy(5.0)) is int
     assert type(tidy(2.0**60)) is float
     assert tidy(float("inf")) == float("inf")
+
+
+def test_long_strings_are_ordered_by_their_beginning() -> None:
+    found = [record(n, {"v": "x" * 600 + "ba"[n]}) for n in range(2)]
+    assert [n for _, n in numbers("{:order-by [:v]}", *found)] == [0, 1]
+    assert len(str(ask("{:order-by [:v] :limit 1}", *found).cursor)) < 1000
+
+
+def test_a_forged_cursor_without_its_values_is_refused() -> None:
+    query = parse("{:order-by [:a :b]}")
+    with pytest.raises(BadCursor):
+        decode(encode(query, Cursor(NOW_US, (1,), "main", 1)), query)
+
+
+def test_a_later_page_is_not_refused_for_a_time_that_has_passed() -> None:
+    text = '{:time {:since "now-1h" :until "2026-01-02T04:00:00Z"}'
+    first = encode(parse(text + "}"), Cursor(NOW_US, (NOW_US,), "main", 1))
+    parse(f'{text} :after "{first}"}}', now_us=NOW_US + 10**12)

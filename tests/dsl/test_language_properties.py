@@ -109,7 +109,7 @@ words = st.one_of(
         ['#inst "2026"', '#uuid "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"', '#log/re "x"', '""', '"a*"']
     ),
 )
-wild = st.recursive(
+_wild = st.recursive(
     words,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4).map(lambda items: f"[{' '.join(items)}]"),
@@ -121,6 +121,14 @@ wild = st.recursive(
     ),
     max_leaves=15,
 )
+
+
+@st.composite
+def wild_forms(draw: st.DrawFn) -> str:
+    return draw(_wild)
+
+
+wild = wild_forms()
 
 
 @settings(max_examples=500)
