@@ -21,7 +21,7 @@ CALM_PART = 0.4  # of the past minutes goes by before the outage in them
 CENTURY_US = 100 * 366 * 24 * 60 * MINUTE_US  # longer than anybody prints
 
 
-@click.command(short_help="Write believable logs of several services.")
+@click.command
 @click.option("--stream", default="main", show_default=True, help="Where to; it is made on first use.")
 @click.option(
     "--rate",

@@ -18,7 +18,7 @@ CONNECTIONS = 2  # one sends while the other waits for its disk
 AHEAD = 2  # batches of each connection: one under way, one ready
 
 
-@click.command(short_help="Send files of logs, or what comes in on a pipe.")
+@click.command
 @click.argument(
     "files",
     nargs=-1,

@@ -29,7 +29,7 @@ ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
 _STREAM = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*-]*", re.ASCII)
 
 
-@click.command(short_help="Ask a question in EDN.")
+@click.command
 @click.argument("question", required=False)
 @click.option("--file", "file", type=click.File("rb"), help="Read the question from a file.")
 @click.option(
@@ -188,8 +188,9 @@ def _print_table(answer: Answer, width: int | None) -> None:
         click.echo()
     if hidden:
         names = ", ".join(hidden[:HIDDEN_SHOWN_MAX])
-        more = f" and {len(hidden) - HIDDEN_SHOWN_MAX} more fields" if len(hidden) > HIDDEN_SHOWN_MAX else ""
-        click.echo(f"no room for {visible(names)}{more}: see --width 0, --format json")
+        more = len(hidden) - HIDDEN_SHOWN_MAX
+        rest = f" and {counted(more, 'more field')}" if more > 0 else ""
+        click.echo(f"no room for {visible(names)}{rest}: see --width 0, --format json")
     sums = [counted(len(rows), "row")]
     if answer.total is not None:
         sums.append(f"{grouped(answer.total)} total")

@@ -11,7 +11,7 @@ from server.client import Client
 COLUMNS = ("stream", "records", "size", "on disk", "first", "last")
 
 
-@click.command(short_help="List the streams: records, sizes, range of time.")
+@click.command
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @url_option
 def streams(*, form: str, url: str) -> None:

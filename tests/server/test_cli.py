@@ -1,6 +1,9 @@
+import re
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -32,13 +35,40 @@ def test_help_imports_no_command():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_the_same_summary(name):
+def test_every_command_has_help_and_its_name(name):
     module = COMMANDS[name].target.partition(":")[0]
     if find_spec(module) is None:
         pytest.skip(f"{module} is not there")
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
     assert COMMANDS[name].load().name == name
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "command-line.md"
+EXAMPLES = [
+    line.partition("klomp ")[2]
+    for block in re.findall(
+        r"^```\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    for line in block.splitlines()
+    if re.match(r"(\$ )?(\S.* \| )?klomp ", line)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_option_in_the_documentation_exists(example):
+    name, *arguments = shlex.split(example)
+    command = COMMANDS[name].load()
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {argument for argument in arguments if argument.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("name", ["ingest", "query", "streams", "demo"])
+def test_every_option_is_documented(name):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for parameter in COMMANDS[name].load().params:
+        for option in parameter.opts:
+            assert not option.startswith("--") or option in text
 
 
 def test_the_version_is_told():

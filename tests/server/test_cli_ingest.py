@@ -71,7 +71,7 @@ def test_numbers_are_grouped_in_the_last_line(receiver, tmp_path):
 
 def test_no_request_passes_four_mebibytes(receiver, tmp_path):
     line = json.dumps({"message": "x" * 900_000})
-    ingest(receiver, written(tmp_path, "big", f"{line}\n" * 9))
+    ingest(receiver, written(tmp_path, "big", f"{line}\n" * 9), "--connections", 1)
     assert [len(request.lines) for request in receiver.requests] == [4, 4, 1]
     assert max(len(request.body) for request in receiver.requests) <= 4 << 20
 

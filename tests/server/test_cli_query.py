@@ -70,7 +70,7 @@ timestamp                    level  service  message
 2026-01-02T03:04:05.678901Z  error  edge     POST /checkout 504 in 5012.3 ms⏎an…
 2026-01-02T03:04:04.000001Z  info   search   3 hits for “木靴”
 
-no room for http.status, http.path, latency_ms, tags and 1 more fields: see --width 0, --format json
+no room for http.status, http.path, latency_ms, tags and 1 more field: see --width 0, --format json
 2 rows · 3.1 ms
 """
 
