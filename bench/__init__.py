@@ -1,0 +1,1 @@
+"""Benchmarks: measured by hand, never in CI. `python -m bench --help`."""
