@@ -332,6 +332,9 @@ def _group_by(analysis: Analysis, form: Form) -> tuple[Key, ...] | WrongType:
     if items and name_of(items[0]) in set(KEYS) - {"field"} and len(items) > 1:
         hint = 'write it in a vector of its own: [[:bucket :timestamp "5m"]]'
         return analysis.wrong("bad-group", "group keys are a vector of keys", form, hint)
+    if len(items) > analysis.limits.group_keys_max:
+        message = f"{len(items)} group keys, more than {analysis.limits.group_keys_max}"
+        return analysis.wrong("bad-group", message, form, "leave some out, or ask several queries")
     keys = [_key(analysis, item) for item in items]
     right = [key for key in keys if key is not WRONG]
     if len(right) < len(keys):
@@ -369,6 +372,9 @@ def _aggregate(analysis: Analysis, form: Form) -> tuple[Named, ...] | WrongType:
         return analysis.wrong(
             "bad-aggregate", f"{described(form)} is no map from names to aggregates", form, hint
         )
+    if len(form.value.pairs) > analysis.limits.aggregates_max:
+        message = f"{len(form.value.pairs)} aggregates, more than {analysis.limits.aggregates_max}"
+        return analysis.wrong("bad-aggregate", message, form, "ask several queries")
     made = [_named(analysis, key, item) for key, item in form.value.pairs]
     right = [named for named in made if named is not WRONG]
     names: set[str] = set()

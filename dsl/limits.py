@@ -25,6 +25,8 @@ class Limits:
     order_steps_max: int = _bound(
         8, "steps of :order-by", "a cursor holds a value for each, and a query a cursor"
     )
+    group_keys_max: int = _bound(8, "group keys", "the index nests one search in another for each")
+    aggregates_max: int = _bound(64, "aggregates", "each is kept for every group at once")
     groups_max: int = _bound(65_000, "groups", "the index counts no more buckets at once")
 
 

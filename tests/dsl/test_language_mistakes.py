@@ -103,6 +103,8 @@ def test_mistakes_are_bounded() -> None:
 
 
 def test_rows_and_groups_are_bounded() -> None:
+    assert mistake_codes("{:group-by [:a :b]}", group_keys_max=1) == ["bad-group"]
+    assert mistake_codes("{:aggregate {:a [:count] :b [:count]}}", aggregates_max=1) == ["bad-aggregate"]
     assert mistake_codes("{:limit 11}", rows_max=10) == ["bad-limit"]
     assert mistake_codes("{:limit 11 :group-by [:a]}", groups_max=10) == ["bad-limit"]
 

@@ -1,6 +1,7 @@
 """What holds for every query: it prints, reads back, and is answered or refused, never anything else."""
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import NOW_US, analyse, predicates, queries, records
@@ -52,6 +53,10 @@ def test_a_predicate_reads_back_from_its_model(predicate: Predicate) -> None:
 def test_the_hash_does_not_see_the_page(query: Query, limit: int, total: bool) -> None:
     page = query.model_copy(update={"limit": limit, "total": total})
     assert query_hash(page) == query_hash(query)
+
+
+# The strategies for wild texts are large: that their names are too is no mistake.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 
 def check(text: str, syntax: str = "edn") -> None:
@@ -109,7 +114,7 @@ words = st.one_of(
         ['#inst "2026"', '#uuid "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"', '#log/re "x"', '""', '"a*"']
     ),
 )
-_wild = st.recursive(
+wild = st.recursive(
     words,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4).map(lambda items: f"[{' '.join(items)}]"),
@@ -121,14 +126,6 @@ _wild = st.recursive(
     ),
     max_leaves=15,
 )
-
-
-@st.composite
-def wild_forms(draw: st.DrawFn) -> str:
-    return draw(_wild)
-
-
-wild = wild_forms()
 
 
 @settings(max_examples=500)
