@@ -1,11 +1,13 @@
 import bz2
 import gzip
-import io
 import json
 import lzma
 import os
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -486,6 +488,68 @@ def test_standard_input_may_be_compressed(receiver):
     assert len(receiver.lines) == 2
 
 
-def test_bytes_io_has_no_descriptor():
-    with pytest.raises(io.UnsupportedOperation):
-        io.BytesIO().fileno()
+def test_a_document_is_read_up_to_a_limit(receiver, tmp_path, monkeypatch):
+    monkeypatch.setattr("server.cli.documents.JSON_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr("server.cli.documents.EDN_BYTES_MAX", 1 << 20)
+    for name, text in (
+        ("a.json", "[{}" + " " * (1 << 20) + "]"),
+        ("a.edn", "[{:a 1}\n" + " " * (1 << 21) + "\n]"),
+    ):
+        result = ingest(receiver, written(tmp_path, name, text))
+        assert result.exit_code == 2
+        assert (
+            f" is one {name[2:].upper()} document of over 1 MiB; write it as one record a line"
+            in result.stderr
+        )
+    assert receiver.requests == []
+
+
+def test_a_document_must_be_utf8_but_a_line_of_edn_is_only_skipped(receiver, tmp_path):
+    result = ingest(receiver, written(tmp_path, "a.json", b'[{"a": "\xff"}]'))
+    assert (result.exit_code, "is not UTF-8 at byte 8" in result.stderr) == (2, True)
+    result = ingest(receiver, written(tmp_path, "a.edn", b'{:a 1}\n{:a "\xff"}\n'))
+    assert (result.exit_code, "a.edn:2: bad-utf8: the line is not UTF-8" in result.stderr) == (1, True)
+
+
+def test_what_json_cannot_write_is_skipped(receiver, tmp_path):
+    result = ingest(
+        receiver, written(tmp_path, "a.json", '[{"a": "\\ud800"}, {"b": 123456789012345678901234567890}]')
+    )
+    assert result.exit_code == 1
+    assert "a.json#1: bad-value: no JSON for it: " in result.stderr
+    assert receiver.lines == [b'{"b": 123456789012345678901234567890}']
+
+
+def test_a_body_that_did_not_leave_whole_is_sent_again(receiver):
+    """The first connection is closed in the middle of the body, so the server cannot have taken it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        client.Client("http://x", attempts_max=3) as sender,
+    ):
+        sender.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def hang_up_then_answer():
+            first, _ = listener.accept()
+            first.recv(1000)
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first.close()
+            second, _ = listener.accept()
+            with second, second.makefile("rb") as file:
+                length = 0
+                while (line := file.readline().strip()) != b"":
+                    length = int(line.split()[1]) if line.lower().startswith(b"content-length") else length
+                file.read(length)
+                second.sendall(b'HTTP/1.1 202 OK\r\nContent-Length: 15\r\n\r\n{"accepted": 1}')
+
+        thread = threading.Thread(target=hang_up_then_answer)
+        thread.start()
+        assert sender.ingest("main", [b"x" * (16 << 20)]) == client.Accepted(1, (), 0)
+        thread.join()
+
+
+def test_ready_is_what_the_server_says(receiver):
+    with client.Client(receiver.url) as asker:
+        receiver.scripted = [(200, {}), (503, {}), BREAK]
+        assert [asker.ready() for _ in range(3)] == [True, False, False]
+    with client.Client("127.0.0.1:9") as asker:
+        assert not asker.ready()
