@@ -103,7 +103,9 @@ class NativeGroups:
         levels: list[Key] = [*present, *(key for key in self.keys if isinstance(key, TimeBucket))]
         try:
             answer = self.snapshot.aggregate(query, self._question(levels, columns, places, exact=True))
-            exact = not _cut_short(answer, places, levels)
+            exact = not any(isinstance(self.calls[i], CountDistinct) for i in places) or not _cut_short(
+                answer, places, levels
+            )
         except ResultTooLarge:
             if not any(isinstance(self.calls[i], CountDistinct) for i in places):
                 raise
