@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
@@ -20,18 +20,19 @@ EXIT_USAGE = 2
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
-SERVER_OPTIONS = (
-    click.option(
-        "--data", default="data", show_default=True, type=click.Path(path_type=Path), help="Where all lies."
-    ),
-    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
-    click.option("--port", default=8080, show_default=True, help="Port to listen on."),
-)
-
 
 def server_options(function: Function) -> Function:
-    """The options of every command that runs a server."""
-    for option in reversed(SERVER_OPTIONS):
+    """The options of every command that runs a server: one for each setting."""
+    for name, field in reversed(Settings.model_fields.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            envvar=f"KLOMP_{name.upper()}",
+            default=field.default,
+            show_default=True,
+            type=click.Path(path_type=Path) if field.annotation is Path else field.annotation,
+            help=f"{(field.description or name).capitalize()}.",
+        )
         function = option(function)
     return function
 
@@ -55,28 +56,32 @@ def supervise(settings: Settings, on_tick: Callable[[Supervisor], None]) -> None
     supervisor.run(lambda: on_tick(supervisor))
 
 
-def settings_of(data: Path, host: str, port: int) -> Settings:
+def settings_of(options: dict[str, Any]) -> Settings:
     """Settings from options, or a clear end."""
     try:
-        return Settings(data=data.absolute(), host=host, port=port)
+        settings = Settings.model_validate(options)
     except ValidationError as error:
         first = error.errors()[0]
-        click.echo(f"klomp: {'.'.join(map(str, first['loc']))}: {first['msg']}", err=True)
+        name = ".".join(map(str, first["loc"])).replace("_", "-")
+        message = first["msg"].lower().replace("input", f"{first['input']}", 1)
+        click.echo(f"klomp: --{name}: {message}", err=True)
         sys.exit(EXIT_USAGE)
+    return settings.model_copy(update={"data": settings.data.absolute()})
 
 
 @click.command()
 @server_options
-def serve(data: Path, host: str, port: int) -> None:
+def serve(**options: Any) -> None:
     """Run the store: HTTP, the indexer, and what watches over them.
 
-    Ctrl-C or SIGTERM stops it; nothing that was acknowledged is lost, however it ends.
+    Ctrl-C or SIGTERM stops it; nothing that was acknowledged is lost, however it ends. Every option can be set by an
+    environment variable too: --query-threads by KLOMP_QUERY_THREADS.
 
     \b
     Example:
       klomp serve --data /var/lib/klomp --port 8080
     """  # noqa: D301  # \b keeps lines as they are
-    settings = settings_of(data, host, port)
+    settings = settings_of(options)
     from server.cli.readiness import announce  # noqa: PLC0415
 
     supervise(settings, announce(settings))

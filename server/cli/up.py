@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -48,12 +49,12 @@ QUESTIONS: tuple[tuple[str, str, dict[str, int]], ...] = (
 
 @click.command(short_help="Run a store with demo logs in it.")
 @server_options
-def up(data: Path, host: str, port: int) -> None:
+def up(**options: Any) -> None:
     """Run a store, fill it with the logs of a demo shop, and show what can be asked of them.
 
     It is `klomp serve` and `klomp demo` in one; Ctrl-C stops both. A second start goes on with the data of the first.
     """
-    settings = settings_of(data, host, port)
+    settings = settings_of(options)
     stop = threading.Event()
     guide = threading.Thread(target=_guide, args=(settings, stop), name="demo", daemon=True)
     try:
@@ -115,6 +116,8 @@ def _explain(client: Client, url: str, settings: Settings) -> None:
         document = question if question.startswith("{") else f"{{:where {question} :limit {ROWS_SHOWN}}}"
         answer = client.query(document)
         print_table(console, answer["rows"], answer.get("columns"), width=WIDTH)
+        for name, how in answer.get("approximate", {}).items():
+            console.print(f"({name} is approximate: {how})", markup=False)
         console.print()
     console.print(f"or:  curl {url}/query -d '{{:limit 3}}'")
     console.print("read on in docs/quickstart.md; more logs come in as you read; Ctrl-C stops all\n")
