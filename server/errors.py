@@ -44,6 +44,7 @@ _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.UnknownStream, 404),
     (store.TooManyStreams, 422),
     (store.ResultTooLarge, 400),
+    (store.KeyReused, 422),
     (store.LogClosed, 503),
     (store.IndexBusy, 503),
     (store.LogUnwritable, 503),

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from storage.errors import BadRecord, LogClosed, TooManyStreams
+from storage.errors import BadRecord, KeyReused, LogClosed, TooManyStreams
+from storage.format import Ticket
 from storage.log import StreamLog
 from storage.paths import DataDirectory, check_stream_name
 from storage.record import normalise
@@ -50,6 +51,14 @@ class Outcome:
     accepted: int
     first: int
     rejected: Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a batch is known when it is sent again: its key, and 16 bytes that stand for its body."""
+
+    key: str
+    digest: bytes
 
 
 class Completions:
@@ -103,14 +112,23 @@ class Ingest:
         self._logs: dict[str, StreamLog] = {}
         self._opening: dict[str, asyncio.Task[StreamLog]] = {}
         self._completions: Completions | None = None
+        self._under_way: dict[tuple[str, str], asyncio.Future[int]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="open-log")
         self._closed = False
 
-    async def write(self, stream: str, decoded: Iterable[dict[str, Any] | BadRecord]) -> Outcome:
+    async def write(
+        self, stream: str, decoded: Iterable[dict[str, Any] | BadRecord], retry: Retry | None = None
+    ) -> Outcome:
         """Keep the records that can be kept; returns when they are on disk.
+
+        Args:
+            stream: Its name.
+            decoded: The records of the batch, or their mistakes.
+            retry: How to know the batch when it comes again; it is then answered as the first time, and not kept.
 
         Raises:
             StoreError: none was kept, for a reason that lies not in the records.
+            KeyReused: another batch came with the same key.
         """
         check_stream_name(stream)
         now_us = self._clock()
@@ -134,9 +152,42 @@ class Ingest:
         if self._completions is None:
             self._completions = Completions(asyncio.get_running_loop())
         completions = self._completions
+        if retry is None:
+            future = completions.future()
+            log.append(times_us, lines, lambda result: completions.finish(future, result))
+            return Outcome(len(lines), await future, rejected)
+        first = await self._once(log, retry, times_us, lines, now_us)
+        return Outcome(len(lines), first, rejected)
+
+    async def _once(
+        self, log: StreamLog, retry: Retry, times_us: list[int], lines: list[bytes], now_us: int
+    ) -> int:
+        """Append a batch unless it was appended before; the number of its first record."""
+        under_way = self._under_way.get((log.directory.name, retry.key))
+        if under_way is not None:
+            # The first try may fail yet: only then is this one written.
+            await asyncio.wait([under_way])
+        seen = log.seen(retry.key)
+        if seen is not None:
+            ticket, first = seen
+            if ticket.digest != retry.digest:
+                raise KeyReused(
+                    f"the key {retry.key!r} came with another batch before",
+                    "use a new Idempotency-Key for every batch, and the same one only to send it again",
+                )
+            return first
+        assert self._completions is not None
+        completions = self._completions
         future = completions.future()
-        log.append(times_us, lines, lambda result: completions.finish(future, result))
-        return Outcome(len(lines), await future, rejected)
+        name = (log.directory.name, retry.key)
+        self._under_way[name] = future
+        ticket = Ticket(retry.key, retry.digest, now_us, len(lines))
+        try:
+            log.append(times_us, lines, lambda result: completions.finish(future, result), ticket)
+            return await asyncio.shield(future)
+        finally:
+            if self._under_way.get(name) is future:
+                del self._under_way[name]
 
     async def _open(self, stream: str) -> StreamLog:
         """Open a stream's log once, however many ask for it."""

@@ -84,6 +84,12 @@ class LogClosed(StoreError):
     code = "log-closed"
 
 
+class KeyReused(StoreError):
+    """An idempotency key came with another batch than the first time."""
+
+    code = "idempotency-key-reused"
+
+
 class IndexBusy(StoreError):
     """The index changed under every try to open it."""
 

@@ -15,16 +15,28 @@ A frame is a header of 48 bytes and a payload:
     8       4     payload length in bytes, at most FRAME_PAYLOAD_BYTES_MAX
     12      4     length of the payload before compression, at most FRAME_RAW_BYTES_MAX
     16      4     number of records, at least 1
-    20      4     zero
+    20      2     flags: 1 = the batch goes on in the next frame
+    22      2     length of the ticket in bytes, 0 for none
     24      8     number of the first record; the others follow without a gap
     32      8     smallest timestamp, microseconds since 1970 (signed)
     40      8     largest timestamp, microseconds since 1970 (signed)
 
-The payload is one zstd frame. Decompressed, it is a timestamp per record (8 bytes each, signed microseconds since
+The payload is the ticket, if any, then one zstd frame. Decompressed, that is a timestamp per record
+ (8 bytes each, signed microseconds since
 1970) followed by a JSON object per record, without its time, compact, each closed by a line feed.
 
-Recovery. Frames are written in one call each and synced before anyone is told. Bytes after the last valid frame are a
-write that a crash cut off: `scan` stops there and says where.
+The line of a record that was deleted is empty: numbers never move.
+
+The ticket of a batch that came with an idempotency key, at the front of its first frame:
+
+    offset  size  field
+    0       8     time of arrival, microseconds since 1970 (signed)
+    8       16    the first half of the SHA-256 of the request's body
+    24      4     number of records in the batch
+    28      n     the key, UTF-8, 1 to TICKET_KEY_BYTES_MAX bytes
+
+Recovery. A batch is frames in a row, each but the last with flag 1, synced before anyone is told. Bytes after the last
+valid frame, and frames of a batch whose end is missing, are a write that a crash cut off: nobody was told of it.
 """
 
 from __future__ import annotations
@@ -45,8 +57,13 @@ FILE_HEADER = struct.Struct("<8sB7x")
 assert FILE_HEADER.size == 16
 
 FRAME_MAGIC = b"KFRM"
-FRAME_HEADER = struct.Struct("<I4sIII4xQqq")
+FRAME_HEADER = struct.Struct("<I4sIIIHHQqq")
 assert FRAME_HEADER.size == 48
+
+FLAG_CONTINUES = 1
+TICKET = struct.Struct("<q16sI")
+assert TICKET.size == 28
+TICKET_KEY_BYTES_MAX = 255  # a UUID has 36; more is a mistake
 
 RECORD_BYTES_MAX = (
     1 << 20
@@ -70,6 +87,13 @@ class FrameHeader:
     first: int
     min_us: int
     max_us: int
+    flags: int = 0
+    ticket_bytes: int = 0
+
+    @property
+    def continues(self) -> bool:
+        """Whether the batch goes on in the next frame."""
+        return bool(self.flags & FLAG_CONTINUES)
 
     @property
     def end(self) -> int:
@@ -116,42 +140,103 @@ def check_file_header(data: bytes) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What is remembered of a batch that came with an idempotency key.
+
+    Attributes:
+        key: The key.
+        digest: 16 bytes that stand for the request's body.
+        arrived_us: When it came.
+        records: How many records the batch has.
+    """
+
+    key: str
+    digest: bytes
+    arrived_us: int
+    records: int
+
+    def pack(self) -> bytes:
+        """Its bytes."""
+        return TICKET.pack(self.arrived_us, self.digest, self.records) + self.key.encode()
+
+
+def read_ticket(header: FrameHeader, frame: bytes | memoryview) -> Ticket | None:
+    """The ticket at the front of a valid frame, if it has one."""
+    if not header.ticket_bytes:
+        return None
+    data = bytes(frame[FRAME_HEADER.size : FRAME_HEADER.size + header.ticket_bytes])
+    arrived_us, digest, records = TICKET.unpack_from(data)
+    return Ticket(data[TICKET.size :].decode(), digest, arrived_us, records)
+
+
 class FrameEncoder:
     """Makes frames. Holds a compressor, so one encoder belongs to one thread."""
 
     def __init__(self, level: int = COMPRESSION_LEVEL) -> None:
         self._compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
 
-    def encode(self, first: int, times_us: Sequence[int], lines: Sequence[bytes]) -> bytes:
+    def encode(
+        self,
+        first: int,
+        times_us: Sequence[int],
+        lines: Sequence[bytes],
+        *,
+        continues: bool = False,
+        ticket: Ticket | None = None,
+    ) -> bytes:
         """One frame of records numbered from `first`."""
         raw = array("q", times_us).tobytes() + b"\n".join(lines) + b"\n"
-        payload = self._compressor.compress(raw)
+        front = ticket.pack() if ticket else b""
+        payload = front + self._compressor.compress(raw)
         rest = FRAME_HEADER.pack(
-            0, FRAME_MAGIC, len(payload), len(raw), len(lines), first, min(times_us), max(times_us)
+            0,
+            FRAME_MAGIC,
+            len(payload),
+            len(raw),
+            len(lines),
+            FLAG_CONTINUES if continues else 0,
+            len(front),
+            first,
+            min(times_us),
+            max(times_us),
         )[4:]
         crc = zlib.crc32(payload, zlib.crc32(rest))
         return struct.pack("<I", crc) + rest + payload
 
-    def split(self, first: int, times_us: Sequence[int], lines: Sequence[bytes]) -> Iterator[bytes]:
-        """Frames of about FRAME_RAW_BYTES_TARGET bytes each for a whole batch."""
-        start = size = 0
+    def split(
+        self, first: int, times_us: Sequence[int], lines: Sequence[bytes], ticket: Ticket | None = None
+    ) -> Iterator[bytes]:
+        """The frames of a batch, about FRAME_RAW_BYTES_TARGET bytes each."""
+        ends: list[int] = []
+        size = 0
         for i, line in enumerate(lines):
             size += len(line) + 9
             if size >= FRAME_RAW_BYTES_TARGET:
-                yield self.encode(first + start, times_us[start : i + 1], lines[start : i + 1])
-                start, size = i + 1, 0
-        if start < len(lines):
-            yield self.encode(first + start, times_us[start:], lines[start:])
+                ends.append(i + 1)
+                size = 0
+        if not ends or ends[-1] < len(lines):
+            ends.append(len(lines))
+        start = 0
+        for end in ends:
+            yield self.encode(
+                first + start,
+                times_us[start:end],
+                lines[start:end],
+                continues=end < len(lines),
+                ticket=ticket if start == 0 else None,
+            )
+            start = end
 
 
 def read_frame_header(data: bytes | memoryview, offset: int, at: int = 0) -> FrameHeader | None:
     """The header at `data[at:]`, which stands at `offset` in its file; None when it can't be one."""
     if len(data) - at < FRAME_HEADER.size:
         return None
-    _, magic, payload, raw, records, first, min_us, max_us = FRAME_HEADER.unpack_from(data, at)
+    _, magic, payload, raw, records, flags, ticket, first, min_us, max_us = FRAME_HEADER.unpack_from(data, at)
     if magic != FRAME_MAGIC or not records or payload > FRAME_PAYLOAD_BYTES_MAX or raw > FRAME_RAW_BYTES_MAX:
         return None
-    return FrameHeader(offset, payload, raw, records, first, min_us, max_us)
+    return FrameHeader(offset, payload, raw, records, first, min_us, max_us, flags, ticket)
 
 
 def frame_is_valid(frame: bytes | memoryview) -> bool:
@@ -170,7 +255,7 @@ def decode_frame(header: FrameHeader, frame: bytes | memoryview) -> FrameRecords
         raise FrameDamaged(f"the frame at byte {header.offset} does not match its checksum")
     try:
         raw = zstandard.ZstdDecompressor().decompress(
-            memoryview(frame)[FRAME_HEADER.size :], max_output_size=FRAME_RAW_BYTES_MAX
+            memoryview(frame)[FRAME_HEADER.size + header.ticket_bytes :], max_output_size=FRAME_RAW_BYTES_MAX
         )
     except zstandard.ZstdError as error:
         raise FrameDamaged(f"the frame at byte {header.offset} cannot be decompressed: {error}") from error

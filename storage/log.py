@@ -3,8 +3,11 @@
 Durability. All batches that wait are written as one run of frames and synced with one fdatasync (group commit); only
 then are their senders told. A batch is kept whole or not at all.
 
-Recovery. `open` walks the newest segment. Bytes after its last valid frame were acknowledged to nobody: they are moved
-to a file beside it and cut off. A damaged stretch with valid frames behind it stays where it is and is skipped.
+Recovery. Opening walks the newest segment. What stands behind the last whole batch was acknowledged to nobody: it is
+moved to a file beside and cut off. A damaged stretch with valid frames behind it stays where it is and is skipped.
+
+Retries. A batch may come with a key. Its ticket is written with the batch, so key and records are kept together or not
+at all; a key is remembered for IDEMPOTENCY_WINDOW_S after its batch came.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from storage.errors import LogClosed, LogUnwritable
-from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, file_header
+from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_header, read_ticket
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
-from storage.scan import frames
+from storage.scan import frames, read_frame
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,10 @@ SEGMENT_BYTES_MAX = (
 )  # some half a gigabyte of raw logs: few files, yet quick to rebuild, move and drop
 PENDING_BYTES_MAX = 64 << 20  # raw bytes that may wait for the disk before senders are asked to come back
 FIRST_NUMBER = 1
+SHARED_BATCH_RECORDS_MAX = 64  # smaller batches share frames: alone they would compress badly
+
+IDEMPOTENCY_WINDOW_S = 24 * 3600  # the longest that a sender is expected to go on retrying
+KEYS_MAX = 1_000_000  # remembered per stream, some 200 MB at the very worst; then the oldest go first
 
 Done = Callable[[int | Exception], None]
 
@@ -37,6 +45,7 @@ class _Batch:
     times_us: list[int]
     lines: list[bytes]
     done: Done
+    ticket: Ticket | None = None
 
 
 class StreamLog:
@@ -57,11 +66,14 @@ class StreamLog:
         self._fd = -1
         self._size = 0
         self._next = FIRST_NUMBER
+        self._keys: dict[str, tuple[Ticket, int]] = {}  # in the order of arrival
         self._recover()
         self._thread = threading.Thread(target=self._run, name=f"log-{directory.name}", daemon=True)
         self._thread.start()
 
-    def append(self, times_us: list[int], lines: list[bytes], done: Done) -> None:
+    def append(
+        self, times_us: list[int], lines: list[bytes], done: Done, ticket: Ticket | None = None
+    ) -> None:
         """Ask for records to be kept.
 
         Args:
@@ -69,6 +81,7 @@ class StreamLog:
             lines: The JSON of each record, without line feeds; at least one.
             done: Called once, from another thread, with the number of the first record when all are on disk, or with
                 the error when none is kept.
+            ticket: What to remember of the batch, so that a retry is known (`seen`).
 
         Raises:
             LogClosed: the log is closed or closing.
@@ -83,7 +96,7 @@ class StreamLog:
                     f"{self._pending_bytes} bytes wait for the disk already",
                     "send the batch again in a moment",
                 )
-            self._pending.append(_Batch(times_us, lines, done))
+            self._pending.append(_Batch(times_us, lines, done, ticket))
             self._pending_bytes += size
             self._wake.notify()
 
@@ -101,6 +114,20 @@ class StreamLog:
     def next_number(self) -> int:
         """The number that the next record will get."""
         return self._next
+
+    def seen(self, key: str) -> tuple[Ticket, int] | None:
+        """What is remembered of a key: its ticket, and the number of its batch's first record."""
+        return self._keys.get(key)
+
+    def _remember(self, ticket: Ticket, first: int) -> None:
+        oldest_us = ticket.arrived_us - IDEMPOTENCY_WINDOW_S * 1_000_000
+        self._keys.pop(ticket.key, None)
+        self._keys[ticket.key] = (ticket, first)
+        while self._keys:
+            key, (known, _) = next(iter(self._keys.items()))
+            if known.arrived_us >= oldest_us and len(self._keys) <= KEYS_MAX:
+                break
+            del self._keys[key]
 
     def _run(self) -> None:
         while True:
@@ -126,20 +153,38 @@ class StreamLog:
         """Put all batches on disk; the number of the first record."""
         if self._fd < 0 or self._size >= self._segment_bytes_max:
             self._begin_segment()
-        if len(batches) == 1:
-            times_us, lines = batches[0].times_us, batches[0].lines
-        else:
-            times_us = [time_us for batch in batches for time_us in batch.times_us]
-            lines = [line for batch in batches for line in batch.lines]
-        data = b"".join(self._encoder.split(self._next, times_us, lines))
+        data = b"".join(self._frames(batches))
         at = self._size
         view = memoryview(data)
         while view:
             written = os.pwrite(self._fd, view, at)
             view, at = view[written:], at + written
         os.fdatasync(self._fd)
-        first, self._size, self._next = self._next, at, self._next + len(lines)
+        first, self._size = self._next, at
+        for batch in batches:
+            if batch.ticket is not None:
+                self._remember(batch.ticket, self._next)
+            self._next += len(batch.lines)
         return first
+
+    def _frames(self, batches: list[_Batch]) -> Iterator[bytes]:
+        """The frames of all batches: one with a ticket has its own, the others share."""
+        number = self._next
+        times_us: list[int] = []
+        lines: list[bytes] = []
+        for batch in batches:
+            if batch.ticket is None and len(batch.lines) < SHARED_BATCH_RECORDS_MAX:
+                times_us += batch.times_us
+                lines += batch.lines
+                continue
+            if lines:
+                yield from self._encoder.split(number, times_us, lines)
+                number += len(lines)
+                times_us, lines = [], []
+            yield from self._encoder.split(number, batch.times_us, batch.lines, batch.ticket)
+            number += len(batch.lines)
+        if lines:
+            yield from self._encoder.split(number, times_us, lines)
 
     def _roll_back(self, error: OSError) -> LogUnwritable:
         """Take back what a failed commit left, so that the next one can go on."""
@@ -196,16 +241,33 @@ class StreamLog:
         if size < FILE_HEADER.size:
             os.close(fd)
             return
-        end, damaged = FILE_HEADER.size, 0
+        end = FILE_HEADER.size
         for found in frames(fd, verify=True, expect=segment.first):
-            if isinstance(found, FrameHeader):
-                end, self._next = found.end, found.until
-            else:
-                damaged += 1
+            if not isinstance(found, FrameHeader):
                 log.error("%s: bytes %d to %d are damaged and skipped", segment.data, found.start, found.end)
+            elif not found.continues:  # the end of a batch: all of it is there
+                end, self._next = found.end, found.until
         if end < size:
             self._cut_tail(segment, fd, end, size)
         self._fd, self._size = fd, end
+        self._recall(firsts)
+
+    def _recall(self, firsts: list[int]) -> None:
+        """Remember the tickets in the segments of the last IDEMPOTENCY_WINDOW_S."""
+        oldest_s = time.time() - IDEMPOTENCY_WINDOW_S
+        for first in firsts:
+            path = self.directory.segment(first).data
+            if not path.exists() or path.stat().st_mtime < oldest_s:
+                continue
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                for found in frames(fd, verify=False, expect=first):
+                    if isinstance(found, FrameHeader) and found.ticket_bytes:
+                        ticket = read_ticket(found, read_frame(fd, found))
+                        if ticket is not None:
+                            self._remember(ticket, found.first)
+            finally:
+                os.close(fd)
 
     def _cut_tail(self, segment: SegmentDirectory, fd: int, end: int, size: int) -> None:
         log.warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import falcon
@@ -11,13 +12,29 @@ import orjson
 
 from server.bodies import read_body
 from server.errors import RequestError
-from server.ingest import Ingest, Outcome
+from server.ingest import Ingest, Outcome, Retry
 from server.protocols import decoder
 from server.settings import Settings
+from storage.format import TICKET_KEY_BYTES_MAX
 from storage.store import Store
 
 DEFAULT_STREAM = "main"
 REFRESH_POLL_S = 0.01
+
+
+def _retry(req: falcon.asgi.Request, body: bytes) -> Retry | None:
+    """How the batch is known when it comes again, where its sender gave it an Idempotency-Key."""
+    key = req.get_header("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key.encode()) <= TICKET_KEY_BYTES_MAX:
+        raise RequestError(
+            400,
+            "bad-idempotency-key",
+            f"the Idempotency-Key has {len(key.encode())} bytes",
+            f"use 1 to {TICKET_KEY_BYTES_MAX} bytes, such as a UUID",
+        )
+    return Retry(key, hashlib.sha256(body).digest()[:16])
 
 
 class Logs:
@@ -39,7 +56,7 @@ class Logs:
             )
         decode = decoder(req.content_type)
         body = await read_body(req, self._settings.body_bytes_max)
-        outcome = await self._ingest.write(stream, decode(body))
+        outcome = await self._ingest.write(stream, decode(body), _retry(req, body))
         answer: dict[str, Any] = {
             "accepted": outcome.accepted,
             "rejected": outcome.rejected.listed,

@@ -259,6 +259,19 @@ def test_unknown_things(serving):
         assert (got, answer["errors"][0]["code"]) == (status, code)
 
 
+def test_a_batch_that_is_sent_again_with_its_key_is_kept_once(serving):
+    body = b'{"n":1}\n{bad\n{"n":2}'
+    first = post(serving, "retries", body, idempotency_key="batch-1")
+    assert first[1]["accepted"] == 2
+    assert post(serving, "retries", body, idempotency_key="batch-1") == first
+    status, answer = post(serving, "retries", b'{"n":3}', idempotency_key="batch-1")
+    assert (status, answer["errors"][0]["code"]) == (422, "idempotency-key-reused")
+    status, answer = post(serving, "retries", b'{"n":3}', idempotency_key="x" * 300)
+    assert (status, answer["errors"][0]["code"]) == (400, "bad-idempotency-key")
+    assert post(serving, "retries", body, idempotency_key="batch-2")[1]["accepted"] == 2
+    assert serving.query("{:from :retries :total true}")["total"] == 4
+
+
 def test_streams_are_listed(serving):
     serving.ingest([{"timestamp": 1}, {"timestamp": 3}], "listed")
     status, answer, _ = serving.request("GET", "/v1/streams")

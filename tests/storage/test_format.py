@@ -12,11 +12,13 @@ from storage.format import (
     FRAME_HEADER,
     FRAME_RAW_BYTES_TARGET,
     FrameEncoder,
+    Ticket,
     check_file_header,
     decode_frame,
     file_header,
     frame_is_valid,
     read_frame_header,
+    read_ticket,
 )
 
 LINES = st.lists(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b" ")), min_size=1, max_size=50)
@@ -76,4 +78,12 @@ def test_the_documented_layout_is_the_layout():
     assert FRAME_HEADER.size == 48
     assert frame[4:8] == b"KFRM"
     assert struct.unpack_from("<III", frame, 8) == (len(frame) - 48, 16 + 3 + 8, 2)
+    assert struct.unpack_from("<HH", frame, 20) == (0, 0)
     assert struct.unpack_from("<Qqq", frame, 24) == (5, -3, 9)
+    ticket = Ticket("key", b"d" * 16, 77, 2)
+    frame = FrameEncoder().encode(5, [-3, 9], [b"{}", b'{"a":1}'], continues=True, ticket=ticket)
+    assert struct.unpack_from("<HH", frame, 20) == (1, 28 + 3)
+    assert struct.unpack_from("<q16sI3s", frame, 48) == (77, b"d" * 16, 2, b"key")
+    header = read_frame_header(frame, 0)
+    assert read_ticket(header, frame) == ticket
+    assert decode_frame(header, frame).lines == [b"{}", b'{"a":1}']

@@ -3,12 +3,13 @@
 import errno
 import os
 import threading
+import time
 
 import pytest
 
 from storage.errors import LogClosed, LogUnwritable
-from storage.format import FILE_HEADER, FrameHeader
-from storage.log import StreamLog
+from storage.format import FILE_HEADER, FrameHeader, Ticket
+from storage.log import IDEMPOTENCY_WINDOW_S, StreamLog
 from storage.paths import DataDirectory
 from storage.scan import Damage, FrameDirectory, frames
 
@@ -130,6 +131,48 @@ def test_a_cut_at_every_byte_of_the_last_frames_loses_only_what_was_cut(tmp_path
         aside = list(target.segment(1).root.glob("torn-*.bin"))
         torn = cut - ends[survived - 1]
         assert [len(p.read_bytes()) for p in aside] == ([torn] if torn else [])
+
+
+def test_a_batch_of_many_frames_is_kept_whole_or_not_at_all(tmp_path, stream):
+    log = StreamLog(stream)
+    append(log, b"{}")
+    append(log, *[b'{"text":"%s"}' % (b"%d " % i * 300) for i in range(400)])
+    log.close()
+    path = stream.segment(1).data
+    whole = path.read_bytes()
+    fd = os.open(path, os.O_RDONLY)
+    headers = list(frames(fd, verify=True, expect=1))
+    os.close(fd)
+    assert len(headers) > 4
+    assert [h.continues for h in headers] == [False] + [True] * (len(headers) - 2) + [False]
+    for i, cut in enumerate([h.end for h in headers[:-1]] + [len(whole) - 1, len(whole)]):
+        target = DataDirectory(tmp_path / str(i)).stream("main")
+        target.segment(1).root.mkdir(parents=True)
+        target.segment(1).data.write_bytes(whole[:cut])
+        log = StreamLog(target)
+        assert log.next_number == (402 if cut == len(whole) else 2)
+        log.close()
+
+
+def test_a_key_is_remembered_with_its_batch_across_restarts(stream):
+    ticket = Ticket("order-1", b"d" * 16, time.time_ns() // 1000, 2)
+    old = Ticket("order-0", b"o" * 16, ticket.arrived_us - (IDEMPOTENCY_WINDOW_S + 1) * 1_000_000, 1)
+    log = StreamLog(stream, segment_bytes_max=100)
+    waiter = Waiter()
+    log.append([1], [b"{}"], waiter, old)
+    waiter.wait()
+    assert log.seen("order-0") == (old, 1)
+    log.append([1, 2], [b"{}", b"{}"], waiter, ticket)
+    waiter.wait()
+    append(log, b"{}")
+    log.close()
+    for _ in range(2):
+        log = StreamLog(stream, segment_bytes_max=100)
+        assert log.seen("order-1") == (ticket, 2)
+        assert log.seen("order-0") is None
+        assert log.seen("order-2") is None
+        append(log, b"{}")
+        log.close()
 
 
 @pytest.mark.parametrize("keep", range(FILE_HEADER.size))
