@@ -31,11 +31,16 @@ ATTRIBUTES = "attributes"
 
 WORDS_ANALYZER = "klomp_words"
 WORD_BYTES_MAX = 255  # a longer run of letters is no word; 64 hex digits of a digest are
-TERM_BYTES_MAX = 65_530  # the engine leaves longer strings out of the terms (their column has them)
+TERM_BYTES_MAX = (
+    65_530  # the engine leaves longer strings out of the terms (their column has their beginning)
+)
+COLUMN_BYTES_MAX = 65_535  # the engine cuts a longer string in its column
 
 _MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
 _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NEEDS_CARE = re.compile(rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]')  # in a record's JSON
+# Floats that the engine's JSON reader gets wrong by a bit: of 16 digits and more, or with an exponent.
+_INEXACT_IN_JSON = re.compile(rb"[:,[]-?(?:(?=[\d.]{17})\d+\.|\d(?:\.\d+)?[eE])")
 _REPLACEMENT = "\ufffd"
 _UNSAFE_IN_NAME = re.compile(r"[\x00\x01\ue000]")
 _NOT_INDEXED_IN_PATH = re.compile(r"[\x00\x01\ufffd\ue000\\]")
@@ -44,6 +49,7 @@ _LONG_RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]{64,}")  # 64 letters of four
 # Flags that the index keeps among the attributes, under names that no record's field can have there.
 NO_MESSAGE = _MARK + "no_message"  # the record has no text called `message`
 LONG_WORD = _MARK + "long_word"  # its message has a word that was too long to be indexed
+LONG_TEXT = _MARK + "long_text"  # another text of it was too long for its column
 
 
 @lru_cache(maxsize=1)
@@ -97,15 +103,24 @@ def create_index(path: Path) -> tantivy.Index:
     return index
 
 
-def document(line: bytes, time_us: int, stream: str, number: int) -> str:
-    """The index document of a record, as JSON.
+def add_record(writer: tantivy.IndexWriter, line: bytes, time_us: int, stream: str, number: int) -> None:
+    """Add the index document of a record.
 
     Args:
+        writer: Of the index.
         line: The record's stored JSON.
         time_us: Its time.
         stream: Its stream.
         number: Its number.
     """
+    fields = _document(line, time_us, stream, number)
+    if _INEXACT_IN_JSON.search(line):
+        writer.add_document(tantivy.Document.from_dict(fields, schema()))
+    else:
+        writer.add_json(orjson.dumps(fields).decode())
+
+
+def _document(line: bytes, time_us: int, stream: str, number: int) -> dict[str, Any]:
     record = orjson.loads(line)
     if _NEEDS_CARE.search(line):
         record = _careful(record)
@@ -113,22 +128,37 @@ def document(line: bytes, time_us: int, stream: str, number: int) -> str:
     message = record.get(MESSAGE)
     if type(message) is str:
         fields[MESSAGE] = record.pop(MESSAGE)
-        if len(message) >= 64 and any(
-            len(run.encode()) > WORD_BYTES_MAX for run in _LONG_RUN.findall(message)
-        ):
+        if len(message) >= 64 and any(map(_may_be_too_long, _LONG_RUN.findall(message))):
             record[LONG_WORD] = True
     else:
         record[NO_MESSAGE] = True
+    if len(line) > COLUMN_BYTES_MAX and _has_long_text(record):
+        record[LONG_TEXT] = True
     fields[ATTRIBUTES] = record
-    return orjson.dumps(fields).decode()
+    return fields
+
+
+def _may_be_too_long(run: str) -> bool:
+    """Whether a run of letters may make a word that is left out; in lower case it may have more bytes."""
+    return len(run) > WORD_BYTES_MAX or len(run.lower().encode()) > WORD_BYTES_MAX
 
 
 def _careful(record: dict[str, Any]) -> dict[str, Any]:
     """The record with marked strings and safe names, its message untouched."""
-    careful = {_safe_name(name): _marked(value) for name, value in record.items()}
+    careful = _marked_map(record)
     if type(record.get(MESSAGE)) is str:
         careful[MESSAGE] = record[MESSAGE]
     return careful
+
+
+def _marked_map(value: dict[str, Any]) -> dict[str, Any]:
+    safe: dict[str, Any] = {}
+    for name, item in value.items():
+        safe_name = _UNSAFE_IN_NAME.sub(_REPLACEMENT, name)
+        while safe_name in safe or (safe_name != name and safe_name in value):
+            safe_name += _REPLACEMENT  # no name may hide another: what is above must be found to exist
+        safe[safe_name] = _marked(item)
+    return safe
 
 
 def _marked(value: Any) -> Any:
@@ -137,12 +167,19 @@ def _marked(value: Any) -> Any:
     if type(value) is list:
         return [_marked(item) for item in value]
     if type(value) is dict:
-        return {_safe_name(name): _marked(item) for name, item in value.items()}
+        return _marked_map(value)
     return value
 
 
-def _safe_name(name: str) -> str:
-    return _UNSAFE_IN_NAME.sub(_REPLACEMENT, name)
+def _has_long_text(value: Any) -> bool:
+    """Whether some string of an attribute is more than a column keeps."""
+    if type(value) is str:
+        return len(value) > COLUMN_BYTES_MAX // 4 and len(value.encode()) >= COLUMN_BYTES_MAX - len(
+            _MARK.encode()
+        )
+    if type(value) is list:
+        return any(map(_has_long_text, value))
+    return type(value) is dict and any(map(_has_long_text, value.values()))
 
 
 def encode_text(text: str) -> str:

@@ -20,7 +20,7 @@ import tantivy
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.errors import FrameDamaged, StoreLocked
 from storage.format import FrameHeader, decode_frame
-from storage.index import NUMBER, create_index, document, open_index
+from storage.index import NUMBER, add_record, create_index, open_index
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, write_atomically
 from storage.scan import frames, read_frame
 from storage.view import publish, read_meta, segment_ids
@@ -124,7 +124,7 @@ class SegmentIndexer:
                 continue
             writer = self._open_writer()
             for i, line in enumerate(batch.lines):
-                writer.add_json(document(line, batch.times_us[i], self.stream, batch.first + i))
+                add_record(writer, line, batch.times_us[i], self.stream, batch.first + i)
             if not self.uncommitted:
                 self.uncommitted_since = clock()
             self.uncommitted += found.records

@@ -25,6 +25,10 @@ NUMBER_EXACT_MAX = 2**53  # beyond it, a column that holds floats too has rounde
 LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
 _I64 = range(-(2**63), 2**63)
 _U64 = range(2**64)
+# The engine keeps a float that is whole as an integer, and those just past the ends of its integers as the last one.
+_CLIPPED = (2**63 - 1, 2**63, 2**64 - 1, float(2**64))
+# What else has these letters in lower case: the Kelvin sign, and the capital I with a dot, an `i` and the dot.
+_LOWERED_TO = {"k": "\u212a", "i": "\u0130"}
 _PLAIN_IN_PATH = re.compile(r"[^\w./]")
 
 
@@ -96,7 +100,11 @@ class FieldQueries:
         text = _range_text(low, high, include_low, include_high)
         if text is None:
             return self._column(path), self._none
-        return self._exact(self._parsed(f"{_escaped(path)}:{text}"))
+        query = self._parsed(f"{_escaped(path)}:{text}")
+        if high is not None and high < 0:
+            # A column without negative numbers takes a negative fraction for an open end, but no whole number.
+            query = all_of([query, self._parsed(f"{_escaped(path)}:<0")])
+        return self._exact(query)
 
     def strings(
         self, path: str, low: str | None, high: str | None, include_low: bool, include_high: bool
@@ -121,8 +129,7 @@ class FieldQueries:
         column = self._column(path)
         if path != ix.MESSAGE:
             return self._exact(column)
-        missing = Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{ix.NO_MESSAGE}", True)
-        return self._exact(any_of([but_not(self._all, missing), column]))
+        return self._exact(any_of([but_not(self._all, self._flag(ix.NO_MESSAGE)), column]))
 
     def words(self, path: str, words: Sequence[str], *, every: bool) -> Pair:
         """A text of the field has all, or any, of these words."""
@@ -142,11 +149,12 @@ class FieldQueries:
         """A text of the field has these words in a row; with `prefix` the last is the beginning of a word."""
         if path == ix.MESSAGE:
             if not prefix:
-                return self._message(self._phrase(words))
+                return self._message(*self._phrase_pair(words))
             begins = Query.regex_query(self._schema, ix.MESSAGE, re.escape(words[-1]) + ".*")
             if len(words) == 1:
                 return self._message(begins)
-            upper, _ = self._message(all_of([self._phrase(words[:-1]), begins]))
+            before, _ = self._phrase_pair(words[:-1])
+            upper, _ = self._message(all_of([before, begins]))
             return upper, self._none
         count = len(words)
 
@@ -193,9 +201,23 @@ class FieldQueries:
         """Whether any record has a value there at all, the text of `message` aside."""
         known = self._present.get(path)
         if known is None:
-            known = bool(self._searcher.search(self._column(path), limit=1, count=False).hits)
-            self._present[path] = known
+            known = self._present[path] = self._has_records(self._column(path))
         return known
+
+    def _flag(self, name: str) -> Query:
+        """Records that the index has put a flag on."""
+        return Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{name}", True)
+
+    def _or_some(self, pair: Pair, doubtful: Sequence[Query]) -> Pair:
+        """The pair, and what matches all of `doubtful` as candidates where there are any: they are rare."""
+        if not self._has_records(doubtful[0]):
+            return pair
+        upper, lower = pair
+        more = all_of(doubtful)
+        return (any_of([upper, more]), lower) if self._has_records(but_not(more, lower)) else pair
+
+    def _has_records(self, query: Query) -> bool:
+        return bool(self._searcher.search(query, limit=1, count=False).hits)
 
     def _parsed(self, text: str) -> Query:
         return self._index.parse_query(text, [ix.MESSAGE])
@@ -215,8 +237,11 @@ class FieldQueries:
         field = f"{ix.ATTRIBUTES}.{path}"
         exact: list[Query] = []
         terms: list[str | int | float] = []
+        clipped = False
         for value in values:
-            if type(value) is bool:
+            if type(value) is not str and value in _CLIPPED:
+                clipped = True
+            elif type(value) is bool:
                 exact.append(Query.term_query(self._schema, field, value))
             elif type(value) is str:
                 if len(value.encode(errors="replace")) >= ix.TERM_BYTES_MAX - len(field):
@@ -229,7 +254,10 @@ class FieldQueries:
         exact += [Query.term_query(self._schema, field, term) for term in terms[:1] if len(terms) == 1]
         if len(terms) > 1:
             exact.append(Query.term_set_query(self._schema, field, terms))
-        return self._exact(any_of(exact))
+        sure = any_of(exact)
+        if not clipped:
+            return self._exact(sure)
+        return any_of([sure, Query.term_set_query(self._schema, field, list(_CLIPPED))]), sure
 
     def _number_range(
         self, low: float | None, high: float | None, include_low: bool, include_high: bool
@@ -254,11 +282,20 @@ class FieldQueries:
             )
         )
 
-    def _message(self, query: Query) -> Pair:
+    def _message(self, upper: Query, lower: Query | None = None) -> Pair:
         """A condition on the message's words, where records may have other things than a text as `message`."""
+        lower = upper if lower is None else lower
         if self._has_column(ix.MESSAGE):
-            return any_of([query, self._column(ix.MESSAGE)]), query
-        return self._exact(query)
+            return any_of([upper, self._column(ix.MESSAGE)]), lower
+        return upper, lower
+
+    def _phrase_pair(self, words: Sequence[str]) -> Pair:
+        """Words in a row; where a word too long for the index stood between two, the engine sees a gap."""
+        pair = self._exact(self._phrase(words))
+        if len(words) == 1:
+            return pair
+        terms = [Query.term_query(self._schema, ix.MESSAGE, word) for word in words]
+        return self._or_some(pair, [self._flag(ix.LONG_WORD), *terms])
 
     def _phrase(self, words: Sequence[str]) -> Query:
         if len(words) == 1:
@@ -268,7 +305,7 @@ class FieldQueries:
     def _whole_message(self, text: str) -> Query:
         """Records whose message may be exactly this text."""
         words = ix.analyse(text)
-        return self._phrase(words) if words else self._all
+        return self._phrase_pair(words)[0] if words else self._all
 
     def _pieces(
         self,
@@ -286,8 +323,7 @@ class FieldQueries:
         implied = self._implied_words(text, left=left, right=right)
         upper = all_of(implied) if implied else self._all
         if implied:
-            long_words = Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{ix.LONG_WORD}", True)
-            upper = any_of([upper, long_words])
+            upper = any_of([upper, self._flag(ix.LONG_WORD)])
         if self._has_column(ix.MESSAGE):
             upper = any_of([upper, self._column(ix.MESSAGE)])
         return upper, self._none
@@ -337,9 +373,8 @@ class FieldQueries:
         if listed is None:
             return column, self._none
         values = [value for value in listed if fits(value)]
-        if not values:
-            return self.none()
-        return self._attribute_in(path, values)
+        pair = self._attribute_in(path, values) if values else self.none()
+        return self._or_some(pair, [self._flag(ix.LONG_TEXT), column])
 
     def _list_values(self, path: str, pattern: str) -> list[str] | None:
         """The distinct strings of a column that match a pattern; None when there are too many to list."""
@@ -440,7 +475,4 @@ def _any_case(word: str) -> str:
     """A pattern for all strings whose lower case may contain this word; everything where letters are not plain."""
     if not word.isascii():
         return ""
-    # U+212A, the Kelvin sign, is a `k` in lower case.
-    return "".join(
-        f"[{c}{c.upper()}\u212a]" if c == "k" else f"[{c}{c.upper()}]" if c.isalpha() else c for c in word
-    )
+    return "".join(f"[{c}{c.upper()}{_LOWERED_TO.get(c, '')}]" if c.isalpha() else c for c in word)

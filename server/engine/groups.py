@@ -236,6 +236,8 @@ def _read_key(level: Key, bucket: dict[str, Any]) -> Any:
 def _bucket_key(bucket: dict[str, Any]) -> Any:
     key = bucket["key"]
     if type(key) is str:
+        if len(key) > ix.COLUMN_BYTES_MAX // 4 and len(key.encode()) >= ix.COLUMN_BYTES_MAX - 3:
+            raise NotNative  # it may have been cut
         return ix.decode_text(key)
     text = bucket.get("key_as_string")
     if text in ("true", "false"):
