@@ -30,6 +30,12 @@ class SegmentEntry(BaseModel):
         max_us: Largest timestamp, None while it is empty.
         sealed: Whether it will never change again.
         tantivy: The ids of its index segments.
+        generation: Rises when the segment is replaced by another that holds the same numbers.
+        rebuilding: Whether its index is being made anew, so that its records cannot be found yet.
+        catching_up: Whether its index was lost and is not yet where it was; what it has can be found.
+        damaged: Stretches of its data that could not be read; they lie beside it in files of their own.
+        damaged_bytes: Their length.
+        written_s: When its last record was written, seconds since 1970; 0 while that may still move.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +49,12 @@ class SegmentEntry(BaseModel):
     max_us: int | None = None
     sealed: bool = False
     tantivy: tuple[str, ...] = ()
+    generation: int = 0
+    rebuilding: bool = False
+    catching_up: bool = False
+    damaged: int = 0
+    damaged_bytes: int = 0
+    written_s: float = 0.0
 
 
 class Catalog(BaseModel):
@@ -66,6 +78,19 @@ class Catalog(BaseModel):
     def searchable_until(self) -> int:
         """Every record with a smaller number is in the index."""
         return self.segments[-1].until if self.segments else 1
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why a search may miss records that are on disk; None when it misses none."""
+        partial = [s for s in self.segments if s.rebuilding or s.catching_up]
+        if not partial:
+            return None
+        return f"the index of {len(partial)} of the {len(self.segments)} segments of {self.stream} is being made anew"
+
+    def with_segment(self, entry: SegmentEntry) -> Catalog:
+        """The catalog with this segment in place of the one of the same first number, or added."""
+        others = [s for s in self.segments if s.first != entry.first]
+        return self.model_copy(update={"segments": tuple(sorted([*others, entry], key=lambda s: s.first))})
 
     @property
     def records(self) -> int:

@@ -17,13 +17,15 @@ from pathlib import Path
 
 import tantivy
 
-from storage.catalog import Catalog, SegmentEntry, load_catalog
+from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
 from storage.errors import FrameDamaged, StoreLocked
-from storage.format import FrameHeader, decode_frame
+from storage.format import FILE_HEADER, FrameHeader, decode_frame
 from storage.index import NUMBER, add_record, create_index, open_index
-from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, write_atomically
+from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory
+from storage.publication import edit
+from storage.quarantine import quarantine, quarantined
 from storage.scan import frames, read_frame
-from storage.view import publish, read_meta, segment_ids
+from storage.segment import index_is_usable, recover_entries, seal
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ COMMIT_BEHIND_AFTER_S = 1.5  # while far behind, larger commits cost fewer merge
 BEHIND_BYTES = 4 << 20  # compressed bytes not yet read that count as far behind
 WRITER_HEAP_BYTES = 128 << 20  # what the engine may hold before it writes a segment by itself
 WRITER_IDLE_S = 30.0  # a stream silent for so long gives its writer's memory back
-PUBLISH_TRIES = 20  # a merge may take files away between reading their list and linking them
+REBUILD_SLICE_S = 0.2  # how long new records wait for an index that is made anew
 
 
 @dataclass(slots=True)
@@ -57,13 +59,27 @@ class _Position:
 
 
 class SegmentIndexer:
-    """Brings one segment's index up to its data."""
+    """Brings one segment's index up to its data.
 
-    def __init__(self, segment: SegmentDirectory, stream: str) -> None:
+    Args:
+        segment: The segment.
+        stream: The name of its stream.
+        generation: Of the segment.
+        aside: Whether to make a new index beside the one that is there, until `adopt` puts it in its place.
+    """
+
+    def __init__(
+        self, segment: SegmentDirectory, stream: str, generation: int = 0, *, aside: bool = False
+    ) -> None:
         self.segment = segment
         self.stream = stream
+        self.generation = generation
+        self._path = segment.new_index if aside else segment.index
+        if aside:
+            shutil.rmtree(self._path, ignore_errors=True)
         self._fd = os.open(segment.data, os.O_RDONLY)
         self._writer: tantivy.IndexWriter | None = None
+        self._lost_until_bytes = 0
         self.index, committed = self._open()
         self._position = self._resume(committed)
         self.uncommitted = 0
@@ -72,13 +88,17 @@ class SegmentIndexer:
     def _open(self) -> tuple[tantivy.Index, int]:
         """The segment's index and the number after the last record that it has."""
         try:
-            index = open_index(self.segment.index)
+            index = open_index(self._path)
             return index, _highest_number(index) + 1
         except (ValueError, OSError) as error:
-            if self.segment.index.exists():
-                log.warning("%s cannot be used and is made anew: %s", self.segment.index, error)
-                shutil.rmtree(self.segment.index)
-        return create_index(self.segment.index), 0
+            if self._path.exists():
+                log.warning("%s cannot be used and is made anew: %s", self._path, error)
+            return self._anew(), 0
+
+    def _anew(self) -> tantivy.Index:
+        self._lost_until_bytes = os.fstat(self._fd).st_size
+        shutil.rmtree(self._path, ignore_errors=True)
+        return create_index(self._path)
 
     def _resume(self, committed: int) -> _Position:
         """Pass the frames that the index has already."""
@@ -94,10 +114,14 @@ class SegmentIndexer:
         if position.until >= committed:
             return position
         # The index has records that the data has not: it was ahead of a loss of power. Make it anew.
-        log.warning("%s knows records that the data does not have and is made anew", self.segment.index)
-        shutil.rmtree(self.segment.index)
-        self.index = create_index(self.segment.index)
+        log.warning("%s knows records that the data does not have and is made anew", self._path)
+        self.index = self._anew()
         return _Position(until=self.segment.first)
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the index was lost and is not yet where it was."""
+        return self._position.offset < self._lost_until_bytes
 
     def backlog_bytes(self) -> int:
         """Bytes of the data file that are not read yet."""
@@ -110,16 +134,14 @@ class SegmentIndexer:
         taken = 0
         for found in frames(self._fd, self._position.offset, verify=False, expect=self._position.until):
             if not isinstance(found, FrameHeader):
-                log.error(
-                    "%s: bytes %d to %d are damaged and skipped", self.segment.data, found.start, found.end
-                )
+                quarantine(self.segment, self._fd, found.start, found.end)
                 continue
             try:
                 batch = decode_frame(found, read_frame(self._fd, found))
-            except FrameDamaged as error:
+            except FrameDamaged:
                 if found.end == os.fstat(self._fd).st_size:
                     break  # still being written
-                log.error("%s: %s; it is skipped", self.segment.data, error.message)  # noqa: TRY400
+                quarantine(self.segment, self._fd, found.offset, found.end)
                 self._position.offset = found.end
                 continue
             writer = self._open_writer()
@@ -152,6 +174,12 @@ class SegmentIndexer:
         self.close()
         os.close(self._fd)
 
+    def adopt(self) -> None:
+        """Put the index that was made aside in the place of the other."""
+        self.close()
+        shutil.rmtree(self.segment.index, ignore_errors=True)
+        self._path.rename(self.segment.index)
+
     def _open_writer(self) -> tantivy.IndexWriter:
         if self._writer is None:
             self._writer = self.index.writer(WRITER_HEAP_BYTES, 1)
@@ -160,7 +188,13 @@ class SegmentIndexer:
     def entry(self, *, sealed: bool) -> SegmentEntry:
         """What the catalog says of this segment. Only true right after a commit."""
         position = self._position
+        damaged = quarantined(self.segment)
         return SegmentEntry(
+            generation=self.generation,
+            catching_up=self.catching_up,
+            damaged=len(damaged),
+            damaged_bytes=sum(damaged),
+            written_s=os.fstat(self._fd).st_mtime if sealed else 0.0,
             first=self.segment.first,
             until=position.until,
             records=position.records,
@@ -183,38 +217,38 @@ def _highest_number(index: tantivy.Index) -> int:
 
 
 class StreamIndexer:
-    """Indexes one stream, segment after segment, and publishes its catalog."""
+    """Indexes one stream, segment after segment, and publishes what it did.
+
+    The newest segment that is not sealed is followed as it grows. Beside it, one at a time, the indexes of sealed
+    segments are made anew where they are missing or of no use; the others are served meanwhile.
+    """
 
     def __init__(self, directory: StreamDirectory, clock: Callable[[], float]) -> None:
         self.directory = directory
         self._clock = clock
-        self._sealed: list[SegmentEntry] = []
-        self._open: SegmentIndexer | None = None
+        self._catalog = CatalogFile(directory.catalog)
+        self._active: SegmentIndexer | None = None
+        self._rebuild: SegmentIndexer | None = None
         self._segments_stamp = 0
         self._firsts: list[int] = []
-        self._published: Catalog | None = None
         self._last_read_s = clock()
-        self._resume()
-
-    def _resume(self) -> None:
-        known = load_catalog(self.directory.catalog)
-        self._generation = known.generation if known else 0
         self._look_for_segments()
-        for first in self._firsts[:-1]:
-            entry = self._sealed_entry(self.directory.segment(first))
-            if entry is None:
-                break
-            self._sealed.append(entry)
-        self._publish()
+        edit(directory, self._reconciled)
 
-    def _sealed_entry(self, segment: SegmentDirectory) -> SegmentEntry | None:
-        """What a sealed segment says of itself, if its index is there."""
-        try:
-            entry = SegmentEntry.model_validate_json(segment.meta.read_bytes())
-            read_meta(segment.index)
-        except (OSError, ValueError):
-            return None
-        return entry
+    def _reconciled(self, catalog: Catalog) -> Catalog:
+        """The catalog with what the folders say: sealed segments that it lacks, and indexes that are of no use."""
+        if load_catalog(self.directory.catalog) is None:
+            entries = recover_entries(self.directory)
+        else:
+            entries = [entry for entry in catalog.segments if entry.sealed]
+        checked = []
+        for entry in entries:
+            segment = self.directory.segment(entry.first, entry.generation)
+            usable = index_is_usable(segment)
+            if not usable:
+                log.warning("the index of %s is missing or of no use and is made anew", segment.root)
+            checked.append(entry.model_copy(update={"rebuilding": not usable}))
+        return catalog.model_copy(update={"segments": tuple(checked)})
 
     def _look_for_segments(self) -> None:
         try:
@@ -228,13 +262,19 @@ class StreamIndexer:
     def step(self) -> bool:
         """Do what there is to do now; whether anything was done."""
         self._look_for_segments()
+        busy = self._follow()
+        return self._mend() or busy
+
+    def _follow(self) -> bool:
+        """Index what is new in the newest segment that is not sealed."""
         now = self._clock()
-        if self._open is None and not self._open_next():
+        if self._active is None and not self._open_next():
             return False
-        active = self._open
+        active = self._active
         assert active is not None
         behind = active.backlog_bytes() > BEHIND_BYTES
         patience = COMMIT_BEHIND_AFTER_S if behind else COMMIT_AFTER_S
+        was_lost = active.catching_up
         taken = active.read(now + patience, self._clock)
         if taken:
             self._last_read_s = now
@@ -243,76 +283,75 @@ class StreamIndexer:
             self._seal(active)
             return True
         waited = self._clock() - active.uncommitted_since
-        if active.uncommitted and (not taken or waited >= patience):
+        if (active.uncommitted and (not taken or waited >= patience)) or was_lost != active.catching_up:
             active.commit()
-            self._publish()
+            self._publish(active.entry(sealed=False))
             return True
         if now - self._last_read_s > WRITER_IDLE_S:
             active.close()
         return taken > 0
 
     def _open_next(self) -> bool:
-        done = self._sealed[-1].first if self._sealed else -1
+        catalog = self._catalog.read()
+        done = max((s.first for s in catalog.segments if s.sealed), default=-1) if catalog else -1
         for first in self._firsts:
             if first > done:
                 segment = self.directory.segment(first)
-                if not segment.data.exists() or segment.data.stat().st_size == 0:
+                if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
                     return False
-                self._open = SegmentIndexer(segment, self.directory.name)
-                self._publish()
+                self._active = SegmentIndexer(segment, self.directory.name)
+                self._publish(self._active.entry(sealed=False))
                 return True
         return False
 
     def _seal(self, active: SegmentIndexer) -> None:
         """Close a segment that no more will be written to."""
         active.close()
-        entry = active.entry(sealed=True)
-        entry = entry.model_copy(update={"tantivy": segment_ids(read_meta(active.segment.index))})
-        write_atomically(active.segment.meta, entry.model_dump_json().encode(), durable=True)
+        seal(active.segment, active.entry(sealed=True))
+        self._publish(active.entry(sealed=True))
         active.release()
-        self._sealed.append(entry)
-        self._open = None
-        self._publish()
+        self._active = None
 
-    def _publish(self) -> None:
-        """Link what is committed into the view, then say so in the catalog."""
-        entries = list(self._sealed)
-        if self._open is not None:
-            entries.append(self._open.entry(sealed=False))
-        for attempt in range(PUBLISH_TRIES):
-            sources = [
-                (folder, read_meta(folder))
-                for folder in (self.directory.segment(e.first).index for e in entries)
-            ]
-            if not sources:
-                return
-            try:
-                publish(self.directory.view, sources, sources[-1][1])
-                break
-            except FileNotFoundError:
-                if attempt == PUBLISH_TRIES - 1:
-                    raise
-                time.sleep(0.005)
-        entries = [
-            entry.model_copy(update={"tantivy": segment_ids(meta)})
-            for entry, (_, meta) in zip(entries, sources, strict=True)
-        ]
-        self._generation += 1
-        self._published = Catalog(
-            stream=self.directory.name, generation=self._generation, segments=tuple(entries)
-        )
-        self._published.save(self.directory.catalog)
+    def _mend(self) -> bool:
+        """Go on with making an index anew, if one is needed; whether there was anything to do."""
+        if self._rebuild is None:
+            catalog = self._catalog.read()
+            entry = next((s for s in catalog.segments if s.rebuilding), None) if catalog else None
+            if entry is None:
+                return False
+            segment = self.directory.segment(entry.first, entry.generation)
+            self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
+        rebuild = self._rebuild
+        if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock) or rebuild.backlog_bytes() > 0:
+            return True
+        rebuild.adopt()
+        entry = rebuild.entry(sealed=True).model_copy(update={"catching_up": False})
+        seal(rebuild.segment, entry)
+        rebuild.release()
+        self._rebuild = None
+        live = self._catalog.read()
+        if live is not None and any(s.first == entry.first for s in live.segments):
+            self._publish(entry)
+        log.warning("the index of %s is made anew", rebuild.segment.root)
+        return True
+
+    def _publish(self, entry: SegmentEntry) -> None:
+        """Say what a segment is like now."""
+        edit(self.directory, lambda catalog: catalog.with_segment(entry))
 
     def close(self) -> None:
         """Commit and publish what was read, then let go."""
-        if self._open is not None:
-            active = self._open
+        if self._rebuild is not None:
+            self._rebuild.release()
+            self._rebuild = None
+        if self._active is not None:
+            active = self._active
             had = active.uncommitted
             active.close()
             if had:
-                self._publish()
+                self._publish(active.entry(sealed=False))
             active.release()
-            self._open = None
+            self._active = None
 
 
 class Indexer:

@@ -18,6 +18,7 @@ STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 STREAM_NAME_RULE = (
     "1 to 100 of the letters a-z A-Z, digits, '_', '.' and '-', the first a letter, a digit or '_'"
 )
+SEGMENT_NAME = re.compile(r"(\d{20})(?:\.([1-9]\d{0,8}))?\Z", re.ASCII)
 SEGMENT_NAME_DIGITS = 20  # a 64-bit number, so that names sort as numbers do
 
 
@@ -64,16 +65,22 @@ class StreamDirectory:
         self.view = root / "view"
         self.segments = root / "segments"
 
-    def segment(self, first: int) -> SegmentDirectory:
+    def segment(self, first: int, generation: int = 0) -> SegmentDirectory:
         """The folder of the segment whose first record has this number."""
-        return SegmentDirectory(self.segments / f"{first:0{SEGMENT_NAME_DIGITS}d}")
+        suffix = f".{generation}" if generation else ""
+        return SegmentDirectory(self.segments / f"{first:0{SEGMENT_NAME_DIGITS}d}{suffix}")
 
-    def segment_firsts(self) -> list[int]:
-        """The first numbers of all segment folders, rising."""
+    def segment_folders(self) -> list[tuple[int, int]]:
+        """First number and generation of all segment folders, rising."""
         try:
-            return sorted(int(e.name) for e in os.scandir(self.segments) if e.name.isdigit() and e.is_dir())
+            found = [SEGMENT_NAME.match(e.name) for e in os.scandir(self.segments) if e.is_dir()]
         except FileNotFoundError:
             return []
+        return sorted((int(name[1]), int(name[2] or 0)) for name in found if name)
+
+    def segment_firsts(self) -> list[int]:
+        """The first numbers of all segments as they were written, rising."""
+        return [first for first, generation in self.segment_folders() if not generation]
 
 
 class SegmentDirectory:
@@ -81,9 +88,10 @@ class SegmentDirectory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.first = int(root.name)
+        self.first = int(root.name.partition(".")[0])
         self.data = root / "data.log"
         self.index = root / "index"
+        self.new_index = root / "index.new"
         self.meta = root / "meta.json"
 
 

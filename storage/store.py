@@ -6,6 +6,7 @@ A snapshot is what was published at one moment. It keeps answering from that sta
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import threading
@@ -21,14 +22,16 @@ import tantivy
 from tantivy import FieldType, Query
 
 from storage import index as ix
-from storage.catalog import Catalog, CatalogFile, SegmentEntry
-from storage.errors import FrameDamaged, IndexBusy, IndexPanic, ResultTooLarge, StoreError, UnknownStream
-from storage.format import FrameRecords
+from storage.catalog import Catalog, CatalogFile
+from storage.errors import FrameDamaged, IndexBusy, IndexPanic, ResultTooLarge, UnknownStream
+from storage.format import FrameHeader, FrameRecords
 from storage.paths import DataDirectory, StreamDirectory, check_stream_name
 from storage.queries import FieldQueries, all_of, any_of
 from storage.scan import FrameDirectory
 from storage.times import format_time
 from storage.view import publish, read_meta
+
+log = logging.getLogger(__name__)
 
 OPEN_TRIES = 50  # an index may be replaced while it is opened; every try takes some milliseconds
 FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
@@ -57,88 +60,112 @@ class _SegmentData:
     """The data file of a segment, open for reading."""
 
     def __init__(self, path: Path, first: int) -> None:
+        self.first = first
         self._fd = os.open(path, os.O_RDONLY)
         self.frames = FrameDirectory(self._fd, first)
+        self._lock = threading.Lock()
+
+    def find(self, number: int) -> FrameHeader | None:
+        """The frame that holds a number."""
+        with self._lock:
+            return self.frames.find(number)
 
     def __del__(self) -> None:
         os.close(self._fd)
 
 
 class _FrameCache:
-    """Decoded frames, the least recently used dropped first."""
+    """Decoded frames, the least recently used dropped first. Keeps their files, so that an `id` stays theirs."""
 
     def __init__(self) -> None:
-        self._frames: OrderedDict[tuple[str, int, int], tuple[FrameRecords, int]] = OrderedDict()
+        self._frames: OrderedDict[tuple[int, int], tuple[_SegmentData, FrameRecords, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, int, int]) -> FrameRecords | None:
+    def get(self, key: tuple[int, int]) -> FrameRecords | None:
         with self._lock:
             found = self._frames.get(key)
             if found is None:
                 return None
             self._frames.move_to_end(key)
-            return found[0]
+            return found[1]
 
-    def put(self, key: tuple[str, int, int], frame: FrameRecords, size: int) -> None:
+    def put(self, key: tuple[int, int], segment: _SegmentData, frame: FrameRecords, size: int) -> None:
         with self._lock:
             if key in self._frames:
                 return
-            self._frames[key] = (frame, size)
+            self._frames[key] = (segment, frame, size)
             self._bytes += size
             while self._bytes > FRAME_CACHE_BYTES_MAX:
-                _, (_, dropped) = self._frames.popitem(last=False)
+                _, (_, _, dropped) = self._frames.popitem(last=False)
                 self._bytes -= dropped
 
 
-class _StreamData:
-    """The data files of one stream."""
+class _StreamFiles:
+    """The data files of one stream that is live."""
 
-    def __init__(self, directory: StreamDirectory, cache: _FrameCache) -> None:
+    def __init__(self, directory: StreamDirectory) -> None:
         self._directory = directory
-        self._cache = cache
-        self._segments: dict[int, _SegmentData] = {}
-        self._lock = threading.Lock()
+        self._open: dict[tuple[int, int], _SegmentData] = {}
+        self._generation = -1
 
-    def fetch(self, entries: Sequence[SegmentEntry], numbers: Sequence[int]) -> list[Stored | None]:
+    def of(self, catalog: Catalog) -> list[_SegmentData]:
+        """The files of a catalog's segments, in its order. Those of dropped ones close when nobody reads them.
+
+        Raises:
+            FileNotFoundError: the catalog is old, and a segment of it gone.
+        """
+        if catalog.generation != self._generation:
+            self._open = {
+                (entry.first, entry.generation): self._open.get((entry.first, entry.generation))
+                or _SegmentData(self._directory.segment(entry.first, entry.generation).data, entry.first)
+                for entry in catalog.segments
+            }
+            self._generation = catalog.generation
+        return list(self._open.values())
+
+
+class _StreamData:
+    """The data files of one stream at one moment: they stay readable whatever is dropped or replaced meanwhile."""
+
+    def __init__(self, name: str, segments: list[_SegmentData], cache: _FrameCache) -> None:
+        self._name = name
+        self._segments = segments
+        self._firsts = [segment.first for segment in segments]
+        self._cache = cache
+
+    def fetch(self, numbers: Sequence[int]) -> list[Stored | None]:
         """The records of these numbers, in their order; None for one that cannot be read."""
-        firsts = [entry.first for entry in entries]
         found: list[Stored | None] = [None] * len(numbers)
         current: FrameRecords | None = None
         for at in sorted(range(len(numbers)), key=numbers.__getitem__):
             number = numbers[at]
             if current is None or not current.first <= number < current.first + len(current.lines):
-                current = self._frame(firsts, number)
+                current = self._frame(number)
                 if current is None:
                     continue
             i = number - current.first
-            found[at] = Stored(current.times_us[i], number, self._directory.name, current.lines[i])
+            if current.lines[i]:
+                found[at] = Stored(current.times_us[i], number, self._name, current.lines[i])
         return found
 
-    def _frame(self, firsts: list[int], number: int) -> FrameRecords | None:
-        at = bisect_right(firsts, number) - 1
+    def _frame(self, number: int) -> FrameRecords | None:
+        at = bisect_right(self._firsts, number) - 1
         if at < 0:
             return None
-        first = firsts[at]
-        with self._lock:
-            segment = self._segments.get(first)
-            if segment is None:
-                try:
-                    segment = _SegmentData(self._directory.segment(first).data, first)
-                except FileNotFoundError:
-                    return None
-                self._segments[first] = segment
-            header = segment.frames.find(number)
+        segment = self._segments[at]
+        header = segment.find(number)
         if header is None:
             return None
-        key = (self._directory.name, first, header.offset)
+        key = (id(segment), header.offset)
         frame = self._cache.get(key)
         if frame is None:
             try:
                 frame = segment.frames.load(header)
-            except FrameDamaged:
+            except FrameDamaged as error:
+                log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
                 return None
-            self._cache.put(key, frame, header.raw_bytes + 60 * header.records)
+            self._cache.put(key, segment, frame, header.raw_bytes + 60 * header.records)
         return frame
 
 
@@ -159,7 +186,7 @@ class Store:
         self._data = data
         self._cache = _FrameCache()
         self._catalogs: dict[str, CatalogFile] = {}
-        self._streams: dict[str, _StreamData] = {}
+        self._files: dict[str, _StreamFiles] = {}
         self._views: dict[tuple[str, ...], _View] = {}
         self._lock = threading.RLock()
         self._own_views = data.root / "views" / str(os.getpid())
@@ -222,7 +249,7 @@ class Store:
         raise IndexBusy("the index changed under every try to open it", "ask again in a moment") from last
 
     def _open(self, catalogs: dict[str, Catalog], live: tuple[str, ...]) -> Snapshot:
-        data = {name: self._stream_data(name) for name in live}
+        data = {name: self._stream_data(catalogs[name]) for name in live}
         if not live:
             return Snapshot(catalogs, data, None, None, ())
         stamp = tuple(catalogs[name].generation for name in live)
@@ -247,11 +274,11 @@ class Store:
         )
         return self._own_views / name, owners
 
-    def _stream_data(self, name: str) -> _StreamData:
-        data = self._streams.get(name)
-        if data is None:
-            data = self._streams[name] = _StreamData(self._data.stream(name), self._cache)
-        return data
+    def _stream_data(self, catalog: Catalog) -> _StreamData:
+        files = self._files.get(catalog.stream)
+        if files is None:
+            files = self._files[catalog.stream] = _StreamFiles(self._data.stream(catalog.stream))
+        return _StreamData(catalog.stream, files.of(catalog), self._cache)
 
 
 class Snapshot:
@@ -271,6 +298,7 @@ class Snapshot:
         self._single = next(iter(data)) if len(data) == 1 else None
         self._owners = owners
         self._index = index
+        self.unreadable = 0  # records that were found and could not be read, so far
         self.queries = FieldQueries(index, searcher) if index is not None and searcher is not None else None
 
     @property
@@ -348,30 +376,25 @@ class Snapshot:
                 after = edge + 1
             yield chunk
 
-    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
-        """The records at these addresses, in their order.
+    @property
+    def incomplete(self) -> str | None:
+        """Why an answer from here may miss records; None when it misses none."""
+        if self.unreadable:
+            return f"{self.unreadable} records that match cannot be read: their data is damaged"
+        return next((c.incomplete for c in self.catalogs.values() if c.incomplete), None)
 
-        Raises:
-            StoreError: the data of one cannot be read.
-        """
+    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
+        """The records at these addresses, in their order; those that cannot be read are left out and counted."""
         wanted = list(addresses)
         out: list[Stored | None] = [None] * len(wanted)
-        streams = {address.stream for address in wanted}
-        for stream in streams:
+        for stream in {address.stream for address in wanted}:
             places = [i for i, address in enumerate(wanted) if address.stream == stream]
-            numbers = [wanted[i].number for i in places]
-            stored = self._data[stream].fetch(self.catalogs[stream].segments, numbers)
+            stored = self._data[stream].fetch([wanted[i].number for i in places])
             for i, record in zip(places, stored, strict=True):
                 out[i] = record
-        kept: list[Stored] = []
-        for address, found in zip(wanted, out, strict=True):
-            if found is None:
-                raise StoreError(
-                    f"record {address.number} of stream {address.stream!r} cannot be read: its data is damaged or gone",
-                    "klomp keeps serving the others; look at the server's log",
-                )
-            kept.append(found)
-        return kept
+        found = [record for record in out if record is not None]
+        self.unreadable += len(out) - len(found)
+        return found
 
     def aggregate(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:
         """The engine's aggregations over the records that match.

@@ -71,6 +71,10 @@ class Engine:
             grouped(query, matching, now_us, self._limits, answer)
         else:
             page(query, matching, now_us, answer)
+        reason = snapshot.incomplete
+        if reason:
+            answer.complete = False
+            answer.warnings.append({"code": "incomplete", "message": reason})
         answer.took_ms = (time.perf_counter() - started) * 1000
         return answer
 

@@ -60,12 +60,15 @@ class Matching:
         """The next of them by time, number and stream."""
         if self.exact:
             addresses = self.snapshot.newest(self.upper, limit, after=after, oldest_first=oldest_first)
-            return self.snapshot.fetch(addresses)
-        found: list[Stored] = []
+            found = self.snapshot.fetch(addresses)
+            if len(found) == len(addresses):
+                return found
+            # Some cannot be read. Go on below, as if they did not match.
+        found = []
         step = max(limit, _FIRST_STEP)
         while len(found) < limit:
             addresses = self.snapshot.newest(self.upper, step, after=after, oldest_first=oldest_first)
-            found += [stored for stored in self.snapshot.fetch(addresses) if self.check(record_of(stored))]
+            found += [s for s in self.snapshot.fetch(addresses) if self.exact or self.check(record_of(s))]
             if len(addresses) < step:
                 break
             after = addresses[-1]

@@ -3,13 +3,14 @@
 import os
 import shutil
 import threading
+import time
 
 import pytest
 
 from storage.catalog import load_catalog
 from storage.errors import StoreLocked, UnknownStream
 from storage.format import FrameHeader
-from storage.indexer import Indexer
+from storage.indexer import Indexer, StreamIndexer
 from storage.log import StreamLog
 from storage.paths import DataDirectory
 from storage.scan import frames
@@ -140,6 +141,75 @@ def test_damage_costs_its_frame_and_the_rest_is_found(data):
     index(data)
     lost = set(range(headers[4].first, headers[4].until))
     assert set(numbers(data)) == set(range(1, 101)) - lost
+
+
+def test_damage_is_kept_beside_counted_and_told(data):
+    write(data, 100)
+    path = data.stream("main").segment(1).data
+    fd = os.open(path, os.O_RDWR)
+    headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
+    os.pwrite(fd, b"\x00" * 8, headers[4].offset + 60)
+    os.pwrite(fd, b"\x00" * 8, headers[6].offset)
+    damaged = [os.pread(fd, h.end - h.offset, h.offset) for h in (headers[4], headers[6])]
+    os.close(fd)
+    index(data)
+    aside = [path.parent / f"damaged-{h.offset}-{h.end}.bin" for h in (headers[4], headers[6])]
+    assert [p.read_bytes() for p in aside] == damaged
+    entry = load_catalog(data.stream("main").catalog).segments[0]
+    assert (entry.damaged, entry.damaged_bytes) == (2, sum(map(len, damaged)))
+    index(data)
+    assert len(list(path.parent.glob("damaged-*"))) == 2
+
+
+def test_data_that_is_damaged_after_it_was_indexed_costs_its_rows_and_is_told(data):
+    write(data, 100)
+    index(data)
+    fd = os.open(data.stream("main").segment(1).data, os.O_RDWR)
+    headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
+    os.pwrite(fd, b"\x00" * 8, headers[4].offset + 60)
+    os.close(fd)
+    snapshot = Store(data).snapshot(["main"])
+    everything = snapshot.queries.all()[0]
+    assert snapshot.incomplete is None
+    found = snapshot.fetch(snapshot.newest(everything, 100))
+    assert {s.number for s in found} == set(range(1, 101)) - set(range(headers[4].first, headers[4].until))
+    assert "10 records that match cannot be read" in snapshot.incomplete
+
+
+def test_a_lost_index_is_made_again_while_the_others_serve(data):
+    write(data, 200, segment_bytes_max=1000)
+    index(data)
+    stream = data.stream("main")
+    sealed = [s for s in load_catalog(stream.catalog).segments if s.sealed]
+    assert len(sealed) >= 2
+    lost = sealed[1]
+    next(stream.segment(lost.first).index.glob("*.term")).unlink()
+    StreamIndexer(stream, time.monotonic).close()
+    snapshot = Store(data).snapshot(["main"])
+    assert "1 of the" in snapshot.incomplete
+    assert "is being made anew" in snapshot.incomplete
+    assert snapshot.records == sum(s.records for s in sealed if s is not lost)
+    indexer = Indexer(data)
+    indexer.catch_up()
+    indexer.close()
+    assert Store(data).snapshot(["main"]).incomplete is None
+    check(data, 200)
+
+
+def test_a_lost_index_of_the_segment_that_is_written_to_is_told_until_it_has_caught_up(data, monkeypatch):
+    write(data, 200)
+    index(data)
+    stream = data.stream("main")
+    shutil.rmtree(stream.segment(1).index)
+    monkeypatch.setattr("storage.indexer.COMMIT_AFTER_S", -1)  # a frame a step
+    indexer = Indexer(data)
+    indexer.step()
+    incomplete = [load_catalog(stream.catalog).incomplete]
+    indexer.catch_up()
+    incomplete.append(load_catalog(stream.catalog).incomplete)
+    indexer.close()
+    assert [bool(reason) for reason in incomplete] == [True, False]
+    check(data, 200)
 
 
 def test_a_snapshot_keeps_answering_from_its_moment(data):

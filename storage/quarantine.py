@@ -1,0 +1,36 @@
+"""Damaged stretches of a data file: copied to `damaged-<start>-<end>.bin` beside it, so that nothing is lost twice."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from storage.paths import SegmentDirectory
+
+log = logging.getLogger(__name__)
+
+COPY_BYTES = 1 << 20
+
+
+def quarantine(segment: SegmentDirectory, fd: int, start: int, end: int) -> None:
+    """Keep bytes `[start, end)` of a segment's data file in a file of their own, once."""
+    aside = segment.root / f"damaged-{start}-{end}.bin"
+    if aside.exists():
+        return
+    log.error("%s: bytes %d to %d are damaged; they are kept in %s", segment.data, start, end, aside.name)
+    with aside.open("wb") as out:
+        while start < end:
+            piece = os.pread(fd, min(COPY_BYTES, end - start), start)
+            if not piece:
+                break
+            out.write(piece)
+            start += len(piece)
+
+
+def quarantined(segment: SegmentDirectory) -> list[int]:
+    """The lengths of the damaged stretches of a segment that were found so far."""
+    found = []
+    for path in segment.root.glob("damaged-*.bin"):
+        _, start, end = path.stem.split("-")
+        found.append(int(end) - int(start))
+    return found

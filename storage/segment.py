@@ -1,0 +1,103 @@
+"""Sealed segments: their `meta.json`, the checksums in it, and how the live ones are told from the folders alone.
+
+`meta.json` is a catalog entry and, beside it, length and crc32 of every file of the segment:
+
+    {"entry": {…}, "files": {"data.log": [length, crc32], "index/….term": [length, crc32], …}}
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage.catalog import SegmentEntry
+from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
+
+CHECKSUM_READ_BYTES = 1 << 20
+# What the engine keeps beside the files of its segments and rewrites as it likes.
+_UNCHECKED = frozenset({".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"})
+
+
+class SegmentMeta(BaseModel):
+    """A sealed segment's `meta.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    entry: SegmentEntry
+    files: dict[str, tuple[int, int]]
+
+
+def seal(segment: SegmentDirectory, entry: SegmentEntry) -> None:
+    """Write down, durably, what a segment is and the checksums of its files."""
+    files = {name: checksum(segment.root / name) for name in file_names(segment)}
+    meta = SegmentMeta(entry=entry, files=files)
+    write_atomically(segment.meta, meta.model_dump_json().encode(), durable=True)
+    sync_directory(segment.root.parent)
+
+
+def file_names(segment: SegmentDirectory) -> list[str]:
+    """The files that a sealed segment consists of, by their path in it."""
+    index = sorted(e.name for e in os.scandir(segment.index) if e.is_file() and e.name not in _UNCHECKED)
+    return [segment.data.name, *(f"{segment.index.name}/{name}" for name in index)]
+
+
+def checksum(path: Path) -> tuple[int, int]:
+    """Length and crc32 of a file."""
+    size = crc = 0
+    with path.open("rb") as data:
+        while chunk := data.read(CHECKSUM_READ_BYTES):
+            size += len(chunk)
+            crc = zlib.crc32(chunk, crc)
+    return size, crc
+
+
+def load_meta(segment: SegmentDirectory) -> SegmentMeta | None:
+    """What a sealed segment says of itself; None when it is not sealed, or its word can't be read."""
+    try:
+        return SegmentMeta.model_validate_json(segment.meta.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def index_is_usable(segment: SegmentDirectory) -> bool:
+    """Whether all files of a sealed segment's index are there, at their length. Does not read them."""
+    meta = load_meta(segment)
+    if meta is None or not (segment.index / "meta.json").exists():
+        return False
+    for name, (size, _) in meta.files.items():
+        path = segment.root / name
+        if path != segment.data and (not path.exists() or path.stat().st_size != size):
+            return False
+    return True
+
+
+def recover_entries(directory: StreamDirectory) -> list[SegmentEntry]:
+    """The sealed segments of a stream whose catalog is lost, from their folders.
+
+    A segment that replaced others has their numbers: it counts, and they do not.
+    """
+    found: list[SegmentEntry] = []
+    firsts = directory.segment_firsts()
+    for segment, generation in _newest_first(directory):
+        meta = load_meta(segment)
+        if meta is not None:
+            entry = meta.entry
+        elif generation or segment.first == firsts[-1]:
+            continue  # a replacement that was never finished, or the segment that is still written to
+        else:
+            following = firsts[firsts.index(segment.first) + 1]
+            entry = SegmentEntry(first=segment.first, until=following, sealed=True, rebuilding=True)
+        if not any(other.first < entry.until and entry.first < other.until for other in found):
+            found.append(entry)
+    return sorted(found, key=lambda entry: entry.first)
+
+
+def _newest_first(directory: StreamDirectory) -> Iterator[tuple[SegmentDirectory, int]]:
+    """Segment folders, the latest replacement of all first."""
+    for first, generation in sorted(directory.segment_folders(), key=lambda name: (-name[1], name[0])):
+        yield directory.segment(first, generation), generation
