@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from support.stores import built_store
+
+from tests.support.stores import built_store
 
 LONG = "w" * 300  # no word of the index
 GROWS = "Ⱥ" * 100  # 200 bytes, and 300 in lower case

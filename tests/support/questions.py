@@ -364,3 +364,93 @@ def scenarios(draw: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
     known = [leaf for leaf in known if leaf[0] != "timestamp"]
     asked = draw(st.lists(st.tuples(froms, ranges, predicates(known)), min_size=1, max_size=25))
     return stored, asked
+
+
+@st.composite
+def keys(draw: Any, known: list[Leaf]) -> Any:
+    """A group key, as JSON."""
+    kind = draw(st.integers(0, 9))
+    if kind < 6:
+        return draw(paths(known))
+    if kind == 6:
+        return draw(st.sampled_from(["timestamp", "_stream", "_number", "message"]))
+    offset = draw(st.booleans())
+    if kind < 9:
+        options = [{"offset": "7s"}] if offset else []
+        return [
+            "bucket",
+            "timestamp",
+            draw(st.sampled_from(["1m", "1h", "250ms", "1d", "1w", "13s"])),
+            *options,
+        ]
+    return [
+        "bucket",
+        draw(paths(known)),
+        draw(st.sampled_from([1, 10, 0.5, 2.5, 1000])),
+        *([{"offset": 3}] if offset else []),
+    ]
+
+
+@st.composite
+def aggregates(draw: Any, known: list[Leaf]) -> list[Any]:
+    """An aggregate, as JSON."""
+    kind = draw(st.sampled_from(["count", "count-distinct", "sum", "avg", "min", "max", "percentile"]))
+    call: list[Any] = [kind]
+    if kind != "count":
+        numeric = [leaf for leaf in known if type(leaf[1]) in (int, float)]
+        call.append(draw(paths(draw(st.sampled_from([known, numeric])))))
+        if kind in ("count-distinct", "min", "max") and draw(st.integers(0, 9)) == 0:
+            call[1] = "timestamp"
+    if kind == "percentile":
+        call.append(draw(st.sampled_from([0, 1, 25, 50, 95, 99.9, 100])))
+    if draw(st.integers(0, 3)) == 0:
+        call.append(draw(conditions(known)))
+    return call
+
+
+@st.composite
+def groupings(draw: Any, known: list[Leaf]) -> dict[str, Any]:
+    """A query for groups, as JSON."""
+    query: dict[str, Any] = {"from": draw(froms), "time": draw(ranges), "total": draw(st.booleans())}
+    if draw(st.booleans()):
+        query["where"] = draw(predicates(known))
+    query["group-by"] = draw(st.lists(keys(known), max_size=3))
+    calls = draw(st.lists(aggregates(known), min_size=1, max_size=3))
+    query["aggregate"] = {f"{call[0]}{place}": call for place, call in enumerate(calls)}
+    if draw(st.integers(0, 3)) == 0:
+        query["limit"] = draw(st.integers(0, 5))
+    return query
+
+
+@st.composite
+def group_scenarios(draw: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Batches of records, and queries for groups about them."""
+    stored = draw(batches)
+    known = [leaf for _, batch in stored for record in batch for leaf in leaves(record)]
+    known = [leaf for leaf in known if leaf[0] != "timestamp"]
+    return stored, draw(st.lists(groupings(known), min_size=1, max_size=15))
+
+
+@st.composite
+def orders(draw: Any, known: list[Leaf]) -> list[Any] | None:
+    """An order of rows, as JSON."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from([None, [["timestamp", "asc"]], [["timestamp", "desc"]]]))
+    steps = draw(st.lists(paths(known) | st.just("timestamp"), min_size=1, max_size=3, unique=True))
+    return [[step, draw(st.sampled_from(["asc", "desc"]))] for step in steps]
+
+
+@st.composite
+def page_scenarios(draw: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Batches of records, and queries to be read page by page."""
+    stored = draw(batches)
+    known = [leaf for _, batch in stored for record in batch for leaf in leaves(record)]
+    known = [leaf for leaf in known if leaf[0] != "timestamp"]
+    queries = []
+    for _ in range(draw(st.integers(1, 10))):
+        query: dict[str, Any] = {"from": draw(froms), "time": draw(ranges), "limit": draw(st.integers(1, 7))}
+        query["where"] = draw(st.none() | predicates(known))
+        query["order-by"] = draw(orders(known))
+        query["select"] = draw(st.none() | st.lists(paths(known), min_size=1, max_size=3))
+        queries.append(query)
+    return stored, queries
