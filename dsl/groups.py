@@ -1,9 +1,8 @@
 """Groups of records: made record by record, filled where time has gaps, ordered, cut, and shown as rows."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsl.aggregates.base import Accumulator
 from dsl.ast import Query
@@ -12,13 +11,12 @@ from dsl.keys.bucket import TimeBucket
 from dsl.limits import DEFAULT, Limits
 from dsl.operators import BY_NODE
 from dsl.operators.base import Evaluator
-from dsl.order import Rank, rank
-from dsl.record import Matcher, Record, leaves
+from dsl.order import rank
+from dsl.record import NUMBERS, Matcher, Record, leaves
 from dsl.time import format_instant
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """One group.
 
     Attributes:
@@ -94,7 +92,7 @@ def finish_groups(
     ordered = order_groups(query, fill_buckets(query, groups, now_us, limits))
     if len(ordered) > limits.groups_max:
         raise too_many_groups(query, limits)
-    return [group_row(query, group) for group in ordered[: query.limit]], len(ordered)
+    return group_rows(query, ordered[: query.limit]), len(ordered)
 
 
 def fill_buckets(query: Query, groups: Iterable[Group], now_us: int, limits: Limits = DEFAULT) -> list[Group]:
@@ -137,23 +135,48 @@ def order_groups(query: Query, groups: Iterable[Group]) -> list[Group]:
         name: index for index, name in enumerate([*names, *(one.name for one in query.aggregate or ())])
     }
     steps = [(places[step.name], step.direction == "desc") for step in query.order_by]
+    steps += [(place, False) for place in range(len(names))]
+    ordered = list(groups)
+    # Sorting is stable: by the last step first, the first step last.
+    for place, descending in reversed(steps):
+        falls = descending
+        values = [
+            group.keys[place] if place < len(names) else group.values[place - len(names)] for group in ordered
+        ]
+        types = set(map(type, values))
+        if types == {str} or types <= NUMBERS:
+            by = values.__getitem__
+        else:
+            # Nil, or values of several types. They repeat, so each is ranked once.
+            kinds = {(type(value) is bool, value): rank(value, False) for value in values}
+            if falls:
+                kinds = {key: rank(key[1], True) for key in kinds}
+            ranks = [kinds[type(value) is bool, value] for value in values]
+            by, falls = ranks.__getitem__, False
+        ordered = [ordered[i] for i in sorted(range(len(ordered)), key=by, reverse=falls)]
+    return ordered
 
-    def by(group: Group) -> Rank:
-        values = (*group.keys, *group.values)
-        asked = (rank(values[place], descending) for place, descending in steps)
-        return (*asked, *(rank(key, False) for key in group.keys))
 
-    return sorted(groups, key=by)
-
-
-def group_row(query: Query, group: Group) -> dict[str, Any]:
-    """A group as a row: its keys and its aggregates by their names."""
-    row: dict[str, Any] = {}
-    for key, value in zip(query.group_by, group.keys, strict=True):
-        row[key.name] = _shown(value, key.gives_time)
-    for one, value in zip(query.aggregate or (), group.values, strict=True):
-        row[one.name] = _shown(value, one.call.gives_time)
-    return row
+def group_rows(query: Query, groups: Iterable[Group]) -> list[dict[str, Any]]:
+    """Groups as rows: keys and aggregates by their names."""
+    names = [*(key.name for key in query.group_by), *(one.name for one in query.aggregate or ())]
+    gives_time = [
+        *(key.gives_time for key in query.group_by),
+        *(one.call.gives_time for one in query.aggregate or ()),
+    ]
+    times = [place for place, is_time in enumerate(gives_time) if is_time]
+    rows = [dict(zip(names, (*group.keys, *group.values), strict=True)) for group in groups]
+    texts: dict[int, str] = {}
+    for place in times:
+        name = names[place]
+        for row in rows:
+            us = row[name]
+            if us is not None:
+                text = texts.get(us)
+                if text is None:
+                    text = texts[us] = format_instant(us)
+                row[name] = text
+    return rows
 
 
 def too_many_groups(query: Query, limits: Limits = DEFAULT) -> QueryError:
@@ -169,7 +192,3 @@ def too_many_groups(query: Query, limits: Limits = DEFAULT) -> QueryError:
 
 def _no_values(_: Record) -> Sequence[Any]:
     return ()
-
-
-def _shown(value: Any, is_time: bool) -> Any:
-    return format_instant(value) if is_time and value is not None else value

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 
 @dataclass(slots=True)
 class Answer:
     """Rows and what is to be said of them.
 
     Attributes:
-        rows: A JSON object each.
+        records: The rows of a query for records, a JSON object each.
+        groups: The rows of a query for groups, as plain data; None for records.
         now: The instant for which `now` in the query stood, RFC 3339.
         took_ms: Time spent answering.
         cursor: Where the next page begins; None on the last.
@@ -22,7 +25,7 @@ class Answer:
         columns: The columns in their order, where the query names them.
     """
 
-    rows: list[bytes]
+    records: list[bytes]
     now: str
     took_ms: float = 0.0
     cursor: str | None = None
@@ -31,6 +34,16 @@ class Answer:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     approximate: dict[str, str] = field(default_factory=dict)
     columns: list[str] | None = None
+    groups: list[dict[str, Any]] | None = None
+
+    @property
+    def rows(self) -> list[bytes]:
+        """The rows, a JSON object each."""
+        return self.records if self.groups is None else [orjson.dumps(row) for row in self.groups]
+
+    def plain_rows(self) -> list[dict[str, Any]]:
+        """The rows as plain data."""
+        return [orjson.loads(row) for row in self.records] if self.groups is None else self.groups
 
     def head(self) -> dict[str, Any]:
         """Everything but the rows."""

@@ -140,7 +140,7 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
                 raise
             _exit_rendered(error.rendered)
     return Answer(
-        rows=[orjson.dumps(row) for row in found["rows"]],
+        records=[orjson.dumps(row) for row in found["rows"]],
         now=found["now"],
         took_ms=found["took_ms"],
         cursor=found.get("cursor"),
@@ -182,7 +182,7 @@ def _print_encoded(answer: Answer, form: str) -> None:
 
 def _print_table(answer: Answer, width: int | None) -> None:
     console = Console()
-    rows = [orjson.loads(row) for row in answer.rows]
+    rows = answer.plain_rows()
     hidden = print_table(console, rows, answer.columns, width=console.width if width is None else width)
     if rows:
         click.echo()

@@ -14,7 +14,7 @@ from server.encode.base import Encoder
 
 def encode(answer: Answer) -> bytes:
     """The columns are those that the query names, or all in the order of their appearance."""
-    rows = [orjson.loads(row) for row in answer.rows]
+    rows = answer.plain_rows()
     columns = answer.columns or list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.writer(out)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from server.answer import Answer
 from server.encode.base import Encoder
 
@@ -19,7 +17,7 @@ _DIGIT_SECOND = re.compile(r"[-+.]\d")
 
 def encode(answer: Answer) -> bytes:
     """Names become keywords where they can, the time of a row an #inst."""
-    rows = " ".join(_row(orjson.loads(row)) for row in answer.rows)
+    rows = " ".join(_row(row) for row in answer.plain_rows())
     head = write(answer.head())
     return f"{{:rows [{rows}] {head[1:]}".encode()
 

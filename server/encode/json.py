@@ -9,8 +9,9 @@ from server.encode.base import Encoder
 
 
 def encode(answer: Answer) -> bytes:
-    """The rows are JSON already and are only put side by side."""
-    return b'{"rows":[' + b",".join(answer.rows) + b"]," + orjson.dumps(answer.head())[1:]
+    """The rows of records are JSON already and are only put side by side."""
+    rows = b"[" + b",".join(answer.records) + b"]" if answer.groups is None else orjson.dumps(answer.groups)
+    return b'{"rows":' + rows + b"," + orjson.dumps(answer.head())[1:]
 
 
 JSON = Encoder("application/json", encode)

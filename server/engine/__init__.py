@@ -65,7 +65,7 @@ class Engine:
             query = _continued(query, after, text)
         now_us = now_of(query, now_us)
         snapshot = self._store.snapshot(self._streams(query))
-        answer = Answer(rows=[], now=format_instant(now_us))
+        answer = Answer(records=[], now=format_instant(now_us))
         matching = self._matching(query, snapshot, now_us)
         if query.grouped:
             grouped(query, matching, now_us, self._limits, answer)

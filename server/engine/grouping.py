@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
 from tantivy import Query as IndexQuery
 
 from dsl.ast import Query
 from dsl.compile import compile_predicate
 from dsl.groups import Group, Groups, finish_groups, too_many_groups
+from dsl.keys.field import FieldKey
 from dsl.limits import Limits
 from server.answer import Answer
 from server.engine.groups import NativeGroups, NotNative, plain_key
@@ -30,7 +30,7 @@ def grouped(query: Query, matching: Matching | None, now_us: int, limits: Limits
         except ResultTooLarge as error:
             raise too_many_groups(query, limits) from error
     rows, total = finish_groups(query, groups, now_us, limits)
-    answer.rows = [orjson.dumps(row) for row in rows]
+    answer.groups = rows
     if query.total:
         answer.total = total
 
@@ -60,7 +60,9 @@ def _native(query: Query, matching: Matching, now_us: int, answer: Answer) -> li
         query.aggregate[place].name: query.aggregate[place].call.approximation or ""
         for place in sorted(native.approximate)
     }
-    return [Group(tuple(map(plain_key, keys)), tuple(values)) for keys, values in found.items()]
+    if any(isinstance(key, FieldKey) for key in query.group_by):
+        return [Group(tuple(map(plain_key, keys)), tuple(values)) for keys, values in found.items()]
+    return [Group(keys, tuple(values)) for keys, values in found.items()]
 
 
 def _read(query: Query, matching: Matching, now_us: int, limits: Limits) -> list[Group]:

@@ -67,6 +67,8 @@ class NativeGroups:
         if len(fields) > FIELD_KEYS_MAX:
             raise NotNative
         columns = {id(key): _key_column(key) for key in fields}
+        if not any(conditions):
+            return dict(self._everywhere(base, fields, columns, range(len(self.calls))))
         groups: Groups = {}
         plain = [i for i, condition in enumerate(conditions) if condition is None]
         for key, values in self._everywhere(base, fields, columns, plain):
@@ -173,20 +175,28 @@ class NativeGroups:
         exact: bool,
     ) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
         level, slot = levels[0], slots[0]
-        last = len(levels) == 1
         found = answer[KEY]
         if found.get("sum_other_doc_count"):
             raise ResultTooLarge(
                 f"there are more than {GROUPS_MAX} values of {level.name}",
                 "group by a field with fewer values, or narrow :where and :time",
             )
-        for bucket in found["buckets"]:
-            key[slot] = _read_key(level, bucket)
-            if last:
-                count = bucket["doc_count"]
-                yield tuple(key), [self._value(i, bucket, count, exact=exact) for i in places]
-            else:
+        buckets = found["buckets"]
+        if len(levels) > 1:
+            for bucket in buckets:
+                key[slot] = _read_key(level, bucket)
                 yield from self._read(bucket, levels[1:], slots[1:], key, places, exact=exact)
+            return
+        before, after = tuple(key[:slot]), tuple(key[slot + 1 :])
+        names = [_read_key(level, bucket) for bucket in buckets]
+        if all(self.calls[i].source is None for i in places):
+            width = len(places)
+            for name, bucket in zip(names, buckets, strict=True):
+                yield (*before, name, *after), [bucket["doc_count"]] * width
+            return
+        for name, bucket in zip(names, buckets, strict=True):
+            count = bucket["doc_count"]
+            yield (*before, name, *after), [self._value(i, bucket, count, exact=exact) for i in places]
 
 
 def _slot(keys: Sequence[Key], level: Key) -> int:

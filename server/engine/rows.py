@@ -47,10 +47,10 @@ def _by_time(query: Query, matching: Matching, cursor: Cursor | None, now_us: in
     found = matching.page(query.limit + 1, after, oldest_first=query.order_by[0].direction == "asc")
     more, found = len(found) > query.limit, found[: query.limit]
     if query.select is None:
-        answer.rows = [_render(stored) for stored in found]
+        answer.records = [_render(stored) for stored in found]
     else:
         show = projection(query.select)
-        answer.rows = [orjson.dumps(show(record_of(stored))) for stored in found]
+        answer.records = [orjson.dumps(show(record_of(stored))) for stored in found]
     if more:
         answer.cursor = next_cursor(query, record_of(found[-1]), now_us)
 
@@ -65,7 +65,7 @@ def _by_fields(query: Query, matching: Matching, cursor: Cursor | None, now_us: 
     found: list[Record] = heapq.nsmallest(query.limit + 1, records, key=order.of)
     more = len(found) > query.limit
     show = projection(query.select)
-    answer.rows = [orjson.dumps(show(record)) for record in islice(found, query.limit)]
+    answer.records = [orjson.dumps(show(record)) for record in islice(found, query.limit)]
     if more and query.limit:
         answer.cursor = next_cursor(query, found[query.limit - 1], now_us)
 
