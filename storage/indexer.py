@@ -49,10 +49,10 @@ class _Position:
     min_us: int | None = None
     max_us: int | None = None
 
-    def pass_frame(self, header: FrameHeader) -> None:
+    def pass_frame(self, header: FrameHeader, deleted: int = 0) -> None:
         self.offset = header.end
         self.until = header.until
-        self.records += header.records
+        self.records += header.records - deleted
         self.raw_bytes += header.raw_bytes
         self.min_us = header.min_us if self.min_us is None else min(self.min_us, header.min_us)
         self.max_us = header.max_us if self.max_us is None else max(self.max_us, header.max_us)
@@ -146,12 +146,14 @@ class SegmentIndexer:
                 continue
             writer = self._open_writer()
             for i, line in enumerate(batch.lines):
+                if not line:
+                    continue  # deleted
                 add_record(writer, line, batch.times_us[i], self.stream, batch.first + i)
             if not self.uncommitted:
                 self.uncommitted_since = clock()
             self.uncommitted += found.records
             taken += found.records
-            self._position.pass_frame(found)
+            self._position.pass_frame(found, deleted=batch.lines.count(b""))
             if clock() >= until_s:
                 break
         return taken
@@ -293,9 +295,9 @@ class StreamIndexer:
 
     def _open_next(self) -> bool:
         catalog = self._catalog.read()
-        done = max((s.first for s in catalog.segments if s.sealed), default=-1) if catalog else -1
+        done = max((s.until for s in catalog.segments if s.sealed), default=0) if catalog else 0
         for first in self._firsts:
-            if first > done:
+            if first >= done:
                 segment = self.directory.segment(first)
                 if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
                     return False

@@ -250,13 +250,13 @@ class StreamLog:
         if end < size:
             self._cut_tail(segment, fd, end, size)
         self._fd, self._size = fd, end
-        self._recall(firsts)
+        self._recall()
 
-    def _recall(self, firsts: list[int]) -> None:
+    def _recall(self) -> None:
         """Remember the tickets in the segments of the last IDEMPOTENCY_WINDOW_S."""
         oldest_s = time.time() - IDEMPOTENCY_WINDOW_S
-        for first in firsts:
-            path = self.directory.segment(first).data
+        for first, generation in self.directory.segment_folders():
+            path = self.directory.segment(first, generation).data
             if not path.exists() or path.stat().st_mtime < oldest_s:
                 continue
             fd = os.open(path, os.O_RDONLY)

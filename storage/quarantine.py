@@ -31,6 +31,6 @@ def quarantined(segment: SegmentDirectory) -> list[int]:
     """The lengths of the damaged stretches of a segment that were found so far."""
     found = []
     for path in segment.root.glob("damaged-*.bin"):
-        _, start, end = path.stem.split("-")
+        _, start, end = path.stem.rsplit("-", 2)
         found.append(int(end) - int(start))
     return found

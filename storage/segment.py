@@ -94,7 +94,10 @@ def recover_entries(directory: StreamDirectory) -> list[SegmentEntry]:
             entry = SegmentEntry(first=segment.first, until=following, sealed=True, rebuilding=True)
         if not any(other.first < entry.until and entry.first < other.until for other in found):
             found.append(entry)
-    return sorted(found, key=lambda entry: entry.first)
+    found.sort(key=lambda entry: entry.first)
+    while found and found[-1].rebuilding:
+        found.pop()  # nothing sealed stands behind: it was never indexed to its end, and the indexer takes it up
+    return found
 
 
 def _newest_first(directory: StreamDirectory) -> Iterator[tuple[SegmentDirectory, int]]:

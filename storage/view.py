@@ -17,6 +17,7 @@ import orjson
 from storage.paths import write_atomically
 
 META = "meta.json"
+INDEX_SEGMENT_DIGITS = 32  # hexadecimal, in the names of an index segment's files
 
 
 def read_meta(index: Path) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: d
     for name in present:
         stem, dot, _ = name.partition(".")
         # Files of the list before stay for one round: a reader may be about to open them.
-        if dot and len(stem) == 32 and stem not in wanted and stem not in previous:
+        if dot and len(stem) == INDEX_SEGMENT_DIGITS and stem not in wanted and stem not in previous:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(view / name)
     write_atomically(view / "previous.txt", "\n".join(wanted).encode(), durable=False)

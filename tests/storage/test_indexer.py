@@ -25,7 +25,6 @@ def data(tmp_path):
 def write(data, count, *, stream="main", start=0, segment_bytes_max=1 << 30, batch=10):
     log = StreamLog(data.stream(stream), segment_bytes_max=segment_bytes_max)
     done = threading.Semaphore(0)
-    batches = 0
     for i in range(start, start + count, batch):
         many = range(i, min(i + batch, start + count))
         lines = [
@@ -34,7 +33,6 @@ def write(data, count, *, stream="main", start=0, segment_bytes_max=1 << 30, bat
         ]
         log.append([1_000_000 * n for n in many], lines, lambda _: done.release())
         done.acquire()  # a frame for each batch
-        batches += 1
     log.close()
 
 
