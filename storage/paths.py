@@ -1,9 +1,13 @@
 """Where everything lies under the data directory.
 
 DATA/klomp.lock                                    held by the running server
+DATA/klomp.db                                      what is set, and which jobs ran
+DATA/trash/<stream>.<microsecond>/                 streams that were deleted, until they are gone
+DATA/views/<process>/                              views over several streams, made by one reader for itself
 DATA/streams/<stream>/catalog.json                 the live segments and how far the index reaches
 DATA/streams/<stream>/view/                        hard links: one index over all live segments
 DATA/streams/<stream>/segments/<first-number>/     data.log, index/, meta.json once sealed
+DATA/streams/<stream>/dropped/                     segments that are not live any more, until they are gone
 """
 
 from __future__ import annotations
@@ -40,6 +44,9 @@ class DataDirectory:
         self.root = root
         self.streams = root / "streams"
         self.lock = root / "klomp.lock"
+        self.metadata = root / "klomp.db"
+        self.trash = root / "trash"
+        self.views = root / "views"
 
     def stream(self, name: str) -> StreamDirectory:
         """The folders of the stream `name`, a checked name."""
@@ -64,6 +71,7 @@ class StreamDirectory:
         self.catalog = root / "catalog.json"
         self.view = root / "view"
         self.segments = root / "segments"
+        self.dropped = root / "dropped"
 
     def segment(self, first: int, generation: int = 0) -> SegmentDirectory:
         """The folder of the segment whose first record has this number."""
