@@ -15,6 +15,7 @@ import falcon.inspect
 import orjson
 import pytest
 
+import storage.index
 from dsl.parse import parse
 from server.app import Parts, create_app
 from server.cli import COMMANDS
@@ -413,6 +414,18 @@ def test_every_field_of_the_index_is_documented(tmp_path):
         assert code(row["type"]) == [field["type"]]
         assert code(row["indexed as"]) == [value for name, value in indexing.items() if name == "tokenizer"]
         assert row["column"] == ("yes" if options["fast"] else "no")
+
+
+def test_every_mark_of_the_index_is_documented():
+    marks = {
+        value[1:]
+        for value in vars(storage.index).values()
+        if isinstance(value, str) and "\ue000" in value[:-1]
+    }
+    rows = table(INDEX, "in the record", "in the index", "because")
+    assert marks == {
+        name for row in rows if "under" in row["in the index"] for name in code(row["in the index"])[1:]
+    }
 
 
 def test_every_file_in_a_data_directory_is_documented(tmp_path):
