@@ -1,141 +1,43 @@
 """`python -m bench`: load a corpus over HTTP, ask questions, check every answer, print the medians.
 
     python -m bench --records 1000000                    a corpus of the demo's logs, made on the spot
-    python -m bench --corpus corpus.ndjson               any NDJSON file
-    python -m bench --corpus corpus.ndjson --truth corpus.ndjson.truth.json    and counts that were made with it
+    python -m bench --corpus corpus.ndjson               any NDJSON file with timestamp, level, service, message
+    python -m bench --corpus F --truth F.truth.json      and counts that were made with it
+    python -m bench --corpus F --against duckdb,chdb     and the same questions in these engines
+    python -m bench --records 100000 --rates             and rates of taking in
 
-A server is started on a fresh folder and stopped afterwards; `--url` asks one that runs.
+A server is started on a fresh folder and stopped afterwards; `--url` asks one that runs and has the corpus.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import math
 import os
 import platform
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import orjson
 
-from bench.load import batches, load
+from bench import engines
+from bench.corpus import batches, make_corpus, read_corpus
+from bench.load import load
 from bench.questions import PAGE, Question, questions, survey
-from server.demo.generator import Demo
+from bench.rates import freshness, singles
+from bench.server import Client, Server
 from storage.times import parse_time
 
-PORT = 18099
-CENTURY_US = 100 * 366 * 86_400_000_000
+SETTLE_S = 3.0  # merges end, caches of the disk are written back
 
 
-def make_corpus(path: Path, count: int) -> None:
-    """Logs of the demo, as many records as wanted, over a week."""
-    start_us = parse_time("2026-01-05T00:00:00Z")
-    shop = Demo(1, start_us, rate=count / (7 * 86_400))
-    with path.open("wb") as out:
-        for record in islice(shop.records(start_us + CENTURY_US), count):
-            out.write(orjson.dumps(record) + b"\n")
-
-
-def read_corpus(path: Path) -> Iterator[dict]:
-    """The records of a corpus with their time in microseconds as `_us`."""
-    with path.open("rb") as lines:
-        for line in lines:
-            record = orjson.loads(line)
-            record["_us"] = parse_time(record["timestamp"])
-            yield record
-
-
-class Server:
-    """A klomp of our own on a fresh folder."""
-
-    def __init__(self) -> None:
-        self.data = Path(tempfile.mkdtemp(prefix="klomp-bench-"))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from server.cli import main; main()", "serve"]
-            + ["--data", str(self.data), "--port", str(PORT)]
-        )
-        self.url = f"http://127.0.0.1:{PORT}"
-        for _ in range(200):
-            try:
-                if Client(self.url).get("/readyz")[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise RuntimeError("the server does not start")
-
-    def children(self) -> list[int]:
-        return [
-            self.process.pid,
-            *map(int, Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()),
-        ]
-
-    def cpu_s(self) -> float:
-        """Processor seconds of all processes."""
-        ticks = 0
-        for pid in self.children():
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def peak_mb(self) -> float:
-        """Sum of the peaks of resident memory of all processes."""
-        total = 0
-        for pid in self.children():
-            status = Path(f"/proc/{pid}/status").read_text()
-            total += int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-        return total / 1024
-
-    def disk_bytes(self) -> int:
-        """Bytes on disk, links counted once."""
-        seen = {}
-        for root, _, files in os.walk(self.data):
-            for name in files:
-                stat = os.stat(os.path.join(root, name))
-                seen[stat.st_ino] = stat.st_blocks * 512
-        return sum(seen.values())
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(60)
-        shutil.rmtree(self.data)
-
-
-class Client:
-    """One kept-alive connection."""
-
-    def __init__(self, url: str) -> None:
-        where = urlsplit(url)
-        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=120)
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
-
-    def query(self, text: str) -> bytes:
-        self._connection.request(
-            "POST", "/v1/query", body=text.encode(), headers={"Content-Type": "application/edn"}
-        )
-        answer = self._connection.getresponse()
-        data = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(data.decode())
-        return data
-
-
-def expected(asked: list[Question], corpus: Path) -> list[dict]:
+def expected(asked: list[Question], corpus: Path) -> list[dict[str, Any]]:
     """Brute force: one pass over all records, every question put to each."""
-    found: list[list[dict]] = [[] for _ in asked]
+    found: list[list[dict[str, Any]]] = [[] for _ in asked]
     for record in read_corpus(corpus):
         slim = {k: record.get(k) for k in ("_us", "level", "service", "latency_ms") if k in record}
         for matches, question in zip(found, asked, strict=True):
@@ -151,16 +53,18 @@ def expected(asked: list[Question], corpus: Path) -> list[dict]:
     return answers
 
 
-def check(question: Question, kind: str, data: bytes, want: dict) -> None:
+def check(question: Question, kind: str, data: bytes, want: dict[str, Any]) -> None:
     """Refuse a wrong answer."""
     rows = orjson.loads(data)["rows"]
+    got: Any
     if kind == "page":
         got = [parse_time(row["timestamp"]) for row in rows]
-        if question.holds and not all(question.holds({**row, "_us": 0}) for row in rows):
+        if not all(question.holds(row) for row in rows):
             raise AssertionError(f"{question.name}: a row does not match")
     elif kind == "count":
         got = rows[0]["n"]
     else:
+        assert question.read
         got = question.read(rows)
     if not same(got, want[kind]):
         raise AssertionError(f"{question.name} {kind}: {str(got)[:300]} is not {str(want[kind])[:300]}")
@@ -175,57 +79,87 @@ def same(got: object, want: object) -> bool:
     return got == want
 
 
-def ask(url: str, stream: str, asked: list[Question], answers: list[dict], runs: int) -> None:
-    """Time every query and check it."""
+def timed(ask: Callable[[], Any], runs: int) -> tuple[list[float], Any]:
+    """Milliseconds of each run but the first, and the last answer."""
+    times = []
+    for _ in range(runs + 1):
+        started = time.perf_counter()
+        answer = ask()
+        times.append((time.perf_counter() - started) * 1000)
+    return times[1:], answer
+
+
+def ask(
+    url: str,
+    stream: str,
+    asked: list[tuple[Question, dict[str, Any]]],
+    others: list[Any],
+    runs: int,
+) -> None:
+    """Time every query here and in the other engines, and check it."""
     client = Client(url)
-    print("\n| query | median ms | min | max | took_ms | rows or count |\n|---|---|---|---|---|---|")
-    for question, want in zip(asked, answers, strict=True):
-        for kind, text in question.documents(stream):
-            times, took = [], []
-            for _ in range(runs + 1):
-                started = time.perf_counter()
-                data = client.query(text)
-                times.append((time.perf_counter() - started) * 1000)
-                took.append(orjson.loads(data)["took_ms"])
+    heads = ["query", "klomp ms", "min", "max", "rows or count"]
+    for other in others:
+        heads += [f"{other.name} ms", "ratio"]
+    print("\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    for question, want in asked:
+        for (kind, text), (_, sql) in zip(
+            question.documents(stream), engines.statements(question), strict=True
+        ):
+            times, data = timed(lambda text=text: client.query(text), runs)
             check(question, kind, data, want)
-            times, took = times[1:], took[1:]
             size = want[kind] if kind == "count" else len(want[kind])
-            print(
-                f"| {question.name}, {kind} | {statistics.median(times):.2f} | {min(times):.2f} | {max(times):.2f} "
-                f"| {statistics.median(took):.2f} | {size} |",
-                flush=True,
-            )
+            median = statistics.median(times)
+            cells = [
+                f"{question.name}, {kind}",
+                f"{median:.2f}",
+                f"{min(times):.2f}",
+                f"{max(times):.2f}",
+                f"{size}",
+            ]
+            for other in others:
+                theirs, found = timed(lambda other=other, sql=sql: other.run(sql), runs)
+                if engines.answer(kind, found) != size:
+                    raise AssertionError(
+                        f"{other.name}: {question.name} {kind}: {engines.answer(kind, found)} is not {size}"
+                    )
+                cells += [f"{statistics.median(theirs):.2f}", f"{statistics.median(theirs) / median:.1f}"]
+            print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def check_truth(url: str, stream: str, truth: dict) -> None:
+def check_truth(url: str, stream: str, truth: dict[str, Any]) -> None:
     """Compare counts with those that were made together with the corpus."""
     client = Client(url)
 
-    def counts(field: str) -> dict:
-        rows = orjson.loads(
-            client.query(f"{{:from :{stream} :group-by [:{field}] :aggregate {{:n [:count]}}}}")
-        )["rows"]
-        return {str(row[field]): row["n"] for row in rows if row[field] is not None}
+    def rows(text: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = orjson.loads(client.query(f"{{:from :{stream} {text}}}"))["rows"]
+        return found
+
+    def counts(name: str) -> dict[str, int]:
+        found = rows(f":group-by [:{name}] :aggregate {{:n [:count]}}")
+        return {str(row[name]): row["n"] for row in found if row[name] is not None}
 
     def count(where: str) -> int:
-        text = f"{{:from :{stream} :where {where} :aggregate {{:n [:count]}}}}"
-        return orjson.loads(client.query(text))["rows"][0]["n"]
+        return int(rows(f":where {where} :aggregate {{:n [:count]}}")[0]["n"])
 
-    assert counts("level") == {k.lower(): v for k, v in truth["level"].items()}
-    for name in ("service", "http.status", "http.method"):
-        assert counts(name) == {str(k): v for k, v in truth[name].items()}, name
-    for needle, n in truth["needles"].items():
-        assert count(f'[:phrase :message "{needle}"]') == n, needle
-    for trace, n in truth["traces"].items():
-        assert count(f'[:= :trace_id "{trace}"]') == n, trace
-    hours = orjson.loads(
-        client.query(f'{{:from :{stream} :group-by [[:bucket :timestamp "1h"]] :aggregate {{:n [:count]}}}}')
-    )["rows"]
-    assert {row["timestamp"][:13]: row["n"] for row in hours if row["n"]} == truth["hour"]
-    print("all counts equal the corpus's own truth")
+    wrong = []
+    if counts("level") != {name.lower(): n for name, n in truth["level"].items()}:
+        wrong.append("level")
+    wrong += [name for name in ("service", "http.status", "http.method") if counts(name) != truth[name]]
+    wrong += [
+        needle for needle, n in truth["needles"].items() if count(f'[:phrase :message "{needle}"]') != n
+    ]
+    wrong += [trace for trace, n in truth["traces"].items() if count(f'[:= :trace_id "{trace}"]') != n]
+    hours = rows(':group-by [[:bucket :timestamp "1h"]] :aggregate {:n [:count]}')
+    if {row["timestamp"][:13]: row["n"] for row in hours if row["n"]} != truth["hour"]:
+        wrong.append("hour")
+    if wrong:
+        raise AssertionError(f"counts that are not the corpus's own: {wrong}")
+    print("all counts equal the corpus's own")
 
 
-def main() -> None:
+def options() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -237,32 +171,49 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--stream", default="main")
     parser.add_argument("--url", help="a server that runs and has the corpus already")
-    options = parser.parse_args()
-    corpus = options.corpus
+    parser.add_argument("--against", default="", help="duckdb,chdb")
+    parser.add_argument("--rates", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what was asked for."""
+    chosen = options()
+    corpus = chosen.corpus
     if corpus is None:
-        corpus = Path(tempfile.gettempdir()) / f"klomp-bench-{options.records}.ndjson"
+        corpus = Path(tempfile.gettempdir()) / f"klomp-bench-{chosen.records}.ndjson"
         if not corpus.exists():
-            make_corpus(corpus, options.records)
+            make_corpus(corpus, chosen.records)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {corpus.name}")
     asked = questions(survey(read_corpus(corpus)))
     answers = expected(asked, corpus)
-    server = None if options.url else Server()
-    url = options.url or server.url
+    others = [engines.start(name, corpus) for name in chosen.against.split(",") if name]
+    server = None if chosen.url else Server()
+    url = chosen.url or server.url
     try:
         if server:
-            loaded = load(url, options.stream, batches(corpus, options.batch), options.connections)
+            loaded = load(url, chosen.stream, batches(corpus, chosen.batch), chosen.connections)
             print(
-                f"\n{loaded.records} records, {loaded.raw_bytes / 1e6:.0f} MB: acknowledged {loaded.records / loaded.acknowledged_s:,.0f}/s,"
-                f" searchable {loaded.records / loaded.searchable_s:,.0f}/s, {server.cpu_s():.1f} CPU s,"
-                f" peak {server.peak_mb():.0f} MB"
+                f"\n{loaded.records} records, {loaded.raw_bytes / 1e6:.0f} MB:"
+                f" acknowledged {loaded.records / loaded.acknowledged_s:,.0f}/s,"
+                f" searchable {loaded.records / loaded.searchable_s:,.0f}/s,"
+                f" {server.cpu_s():.1f} CPU s, peak {server.memory_mb():.0f} MB"
             )
-            time.sleep(3)
+            time.sleep(SETTLE_S)
             print(f"disk {server.disk_bytes() / loaded.raw_bytes:.3f} of raw")
-        if options.truth:
-            check_truth(url, options.stream, orjson.loads(options.truth.read_bytes()))
-        ask(url, options.stream, asked, answers, options.runs)
+        if chosen.truth:
+            check_truth(url, chosen.stream, orjson.loads(chosen.truth.read_bytes()))
+        ask(url, chosen.stream, list(zip(asked, answers, strict=True)), others, chosen.runs)
         if server:
-            print(f"\npeak memory after asking {server.peak_mb():.0f} MB")
+            print(
+                f"\nmemory after asking {server.memory_mb('VmRSS'):.0f} MB, peak {server.memory_mb():.0f} MB"
+            )
+        if chosen.rates:
+            singles(url, 128, 8.0)
+            kept = [
+                (f"{q.name}, {kind}", text) for q in asked[:4] for kind, text in q.documents(chosen.stream)
+            ]
+            freshness(url, 30_000, 15.0, kept)
     finally:
         if server:
             server.stop()

@@ -6,7 +6,6 @@ import http.client
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,14 +19,6 @@ class Loaded:
     raw_bytes: int
     acknowledged_s: float
     searchable_s: float
-
-
-def batches(path: Path, size: int) -> list[bytes]:
-    """The file's lines in request bodies of `size` records each."""
-    lines = path.read_bytes().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return [b"\n".join(lines[i : i + size]) for i in range(0, len(lines), size)]
 
 
 def load(url: str, stream: str, bodies: list[bytes], connections: int) -> Loaded:

@@ -59,7 +59,10 @@ class Question:
         holds: The same in Python.
         time: The time range in EDN, and in microseconds.
         groups: The rest of a grouped query in EDN; None asks for a page, and for a count.
-        group: The expected rows of a grouped query, from the records that match.
+        group: The expected groups, from the records that match.
+        read: The groups in an answer's rows.
+        sql: The condition in SQL, over the columns of `bench/engines.py`, for a page or a count.
+        select: A grouped query in SQL.
     """
 
     name: str
@@ -69,6 +72,8 @@ class Question:
     groups: str | None = None
     group: Callable[[Iterable[Record]], Any] | None = None
     read: Callable[[list[dict]], Any] | None = None
+    sql: str = ""
+    select: str = ""
 
     def matches(self, record: Record) -> bool:
         """Whether a record is asked for."""
@@ -88,6 +93,10 @@ class Question:
             ("page", f"{{{head} :limit {PAGE}}}"),
             ("count", f"{{{head} :aggregate {{:n [:count]}}}}"),
         ]
+
+
+def _always(_: Record) -> bool:
+    return True
 
 
 def words(text: str) -> set[str]:
@@ -139,16 +148,18 @@ def questions(corpus: Corpus) -> list[Question]:
         return round(datetime.fromisoformat(text).timestamp() * 1e6)
 
     return [
-        Question("one hour", None, lambda r: True, time=hour),
+        Question("one hour", None, _always, time=hour, sql=f"ts >= {hour[1]} and ts < {hour[2]}"),
         Question(
             "level and service",
             f'[:and [:= :level "error"] [:= :service "{service}"]]',
             lambda r: level(r) == "error" and r.get("service") == service,
+            sql=f"level = 'error' and service = '{service}'",
         ),
         Question(
             "two words",
             '[:match :message "connection reset"]',
             lambda r: {"connection", "reset"} <= words(message(r)),
+            sql=r"MATCH(message, '(?i)\bconnection\b') and MATCH(message, '(?i)\breset\b')",
         ),
         Question(
             "phrase",
@@ -156,48 +167,64 @@ def questions(corpus: Corpus) -> list[Question]:
             lambda r: (
                 re.search(r"\bconnection\W+reset\W+by\W+peer(?![^\W_])", message(r).lower()) is not None
             ),
+            sql=r"MATCH(message, '(?i)\bconnection\W+reset\W+by\W+peer\b')",
         ),
-        Question("one trace", f'[:= :trace_id "{trace}"]', lambda r: r.get("trace_id") == trace),
+        Question(
+            "one trace",
+            f'[:= :trace_id "{trace}"]',
+            lambda r: r.get("trace_id") == trace,
+            sql=f"trace_id = '{trace}'",
+        ),
         Question(
             "level, not service, status >= 500",
             f'[:and [:= :level "error"] [:not [:= :service "{other}"]] [:>= :http.status 500]]',
             lambda r: level(r) == "error" and r.get("service") != other and (field_of(r, status) or 0) >= 500,
+            sql=f"level = 'error' and service <> '{other}' and status >= 500",
         ),
         Question(
             "word prefix",
             '[:phrase :message "time*"]',
             lambda r: any(word.startswith("time") for word in words(message(r))),
+            sql=r"MATCH(message, '(?i)(^|[^a-z0-9])time')",
         ),
         Question(
             "substring across words",
             '[:contains :message "tion reset by"]',
             lambda r: "tion reset by" in message(r),
+            sql="message like '%tion reset by%'",
         ),
         Question(
             "count by level",
             None,
-            lambda r: True,
+            _always,
             groups=":group-by [:level] :aggregate {:n [:count]}",
             group=by_level,
             read=lambda rows: {r["level"]: r["n"] for r in rows},
+            select="select level, count(*) from logs group by level",
         ),
         Question(
             "per minute by level",
             None,
-            lambda r: True,
+            _always,
             groups=':group-by [:level [:bucket :timestamp "1m"]] :aggregate {:n [:count]}',
             group=by_minute,
             read=lambda rows: {(r["level"], us(r["timestamp"])): r["n"] for r in rows},
+            select=f"select level, ts - ts % {MINUTE_US} as m, count(*) from logs group by level, m",
         ),
         Question(
             "top 10 services, avg and p95",
             None,
-            lambda r: True,
+            _always,
             groups=(
-                ":group-by [:service] :aggregate {:n [:count] :avg [:avg :latency_ms] :p95 [:percentile :latency_ms 95]}"
+                ":group-by [:service]"
+                " :aggregate {:n [:count] :avg [:avg :latency_ms] :p95 [:percentile :latency_ms 95]}"
                 " :order-by [[:n :desc]] :limit 10"
             ),
             group=slow,
             read=lambda rows: [(r["service"], r["n"], r["avg"]) for r in rows],
+            select=(
+                "select service, count(*) as n, avg(latency), QUANTILE(latency, 0.95)"
+                " from logs group by service order by n desc, service limit 10"
+            ),
         ),
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
@@ -17,6 +19,12 @@ from server.settings import Settings
 from storage.indexer import hold_lock
 from storage.paths import DataDirectory
 from storage.store import Store
+
+GC_THRESHOLDS = (
+    100_000,
+    50,
+    100,
+)  # new objects before a look at the young, and how many of those before the old
 
 
 def now_us() -> int:
@@ -32,7 +40,8 @@ def run(settings: Settings) -> None:
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     hold_lock(settings.data / "writer.lock", "another process writes to this data directory")
-    asyncio.run(_serve(settings))
+    # A request crosses from granian's threads to the loop and back; uvloop does it for a fifth less.
+    uvloop.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -42,6 +51,9 @@ async def _serve(settings: Settings) -> None:
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
     engine = Engine(store, now_us)
     engine.warm_up()
+    # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     app = create_app(Parts(settings, data, store, ingest, engine, threads))
     server = Server(
         app,
