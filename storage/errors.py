@@ -32,6 +32,22 @@ class UnknownStream(StoreError):
     code = "unknown-stream"
 
 
+class BadSettings(StoreError):
+    """The settings of a stream have mistakes: the first, and the `others`."""
+
+    code = "bad-settings"
+
+    def __init__(self, message: str, hint: str = "", others: tuple[BadSettings, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.others = others
+
+    @classmethod
+    def of(cls, mistakes: list[tuple[str, str]]) -> BadSettings:
+        """All of several mistakes, each its message and the way out."""
+        (message, hint), *rest = mistakes
+        return cls(message, hint, tuple(cls(*other) for other in rest))
+
+
 class TooManyStreams(StoreError):
     """One more stream would pass the bound on streams."""
 

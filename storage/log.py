@@ -6,6 +6,9 @@ then are their senders told. A batch is kept whole or not at all.
 Recovery. Opening walks the newest segment. What stands behind the last whole batch was acknowledged to nobody: it is
 moved to a file beside and cut off. A damaged stretch with valid frames behind it stays where it is and is skipped.
 
+Rotation. A segment ends by its bytes, its records or its age, whichever is met first; an idle one too, so that what is
+in it can be sealed and, in time, dropped. The rules may change while the log is open.
+
 Retries. A batch may come with a key. Its ticket is written with the batch, so key and records are kept together or not
 at all; a key is remembered for IDEMPOTENCY_WINDOW_S after its batch came.
 """
@@ -24,12 +27,18 @@ from storage.errors import LogClosed, LogUnwritable
 from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_header, read_ticket
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
+from storage.segment import load_meta
 
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES_MAX = (
     128 << 20
 )  # some half a gigabyte of raw logs: few files, yet quick to rebuild, move and drop
+SEGMENT_RECORDS_MAX = (
+    2_000_000  # small records compress to little: an index of more takes minutes to make anew
+)
+SEGMENT_AGE_S_MAX = 24 * 3600  # retention drops whole segments, so a day is how exact it is
+ROTATE_RETRY_S = 5.0  # after the disk refused a new segment that only its age asked for
 PENDING_BYTES_MAX = 64 << 20  # raw bytes that may wait for the disk before senders are asked to come back
 FIRST_NUMBER = 1
 SHARED_BATCH_RECORDS_MAX = 64  # smaller batches share frames: alone they would compress badly
@@ -38,6 +47,21 @@ IDEMPOTENCY_WINDOW_S = 24 * 3600  # the longest that a sender is expected to go 
 KEYS_MAX = 1_000_000  # remembered per stream, some 200 MB at the very worst; then the oldest go first
 
 Done = Callable[[int | Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a segment ends: at the first of these.
+
+    Attributes:
+        bytes_max: The length of its data file; a run of frames that began below it is written to its end.
+        records_max: Its records, in the same way.
+        age_max_s: The time since its first record came in.
+    """
+
+    bytes_max: int = SEGMENT_BYTES_MAX
+    records_max: int = SEGMENT_RECORDS_MAX
+    age_max_s: float = SEGMENT_AGE_S_MAX
 
 
 @dataclass(slots=True)
@@ -51,13 +75,30 @@ class _Batch:
 class StreamLog:
     """The one writer of a stream's data files. Thread-safe; the disk is touched by a thread of its own.
 
+    Args:
+        directory: The stream.
+        rotation: When a segment ends, until `rotate_by` says otherwise.
+        segment_bytes_max: The same, by bytes alone.
+        clock: Seconds since 1970.
+
     Raises:
         LogUnwritable: the directory cannot be written.
     """
 
-    def __init__(self, directory: StreamDirectory, *, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        directory: StreamDirectory,
+        rotation: Rotation | None = None,
+        *,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.directory = directory
-        self._segment_bytes_max = segment_bytes_max
+        self._rotation = rotation or Rotation(bytes_max=segment_bytes_max)
+        self._clock = clock
+        self._first = FIRST_NUMBER  # of the segment that is written to
+        self._begun_s: float | None = None  # when that got its first record, None while it has none
+        self._ended = False  # whether that takes no more, though the next could not be begun yet
         self._encoder = FrameEncoder()
         self._pending: list[_Batch] = []
         self._pending_bytes = 0
@@ -90,7 +131,7 @@ class StreamLog:
         size = sum(map(len, lines))
         with self._wake:
             if self._closing:
-                raise LogClosed("the server is stopping", "send the batch again in a moment")
+                raise LogClosed("the stream's log is being closed", "send the batch again in a moment")
             if self._pending and self._pending_bytes + size > PENDING_BYTES_MAX:
                 raise LogUnwritable(
                     f"{self._pending_bytes} bytes wait for the disk already",
@@ -98,6 +139,12 @@ class StreamLog:
                 )
             self._pending.append(_Batch(times_us, lines, done, ticket))
             self._pending_bytes += size
+            self._wake.notify()
+
+    def rotate_by(self, rotation: Rotation) -> None:
+        """Let segments end by other rules from now on, the one that is written to included."""
+        with self._wake:
+            self._rotation = rotation
             self._wake.notify()
 
     def close(self) -> None:
@@ -130,13 +177,20 @@ class StreamLog:
             del self._keys[key]
 
     def _run(self) -> None:
+        not_before_s = 0.0
         while True:
             with self._wake:
                 while not self._pending and not self._closing:
-                    self._wake.wait()
+                    wait_s = self._rotation_due_s(not_before_s)
+                    if wait_s is not None and wait_s <= 0:
+                        break
+                    self._wake.wait(wait_s)
                 batches, self._pending, self._pending_bytes = self._pending, [], 0
-                if not batches:
+                if not batches and self._closing:
                     return
+            if not batches:
+                not_before_s = self._rotate_idle()
+                continue
             outcome: int | Exception
             try:
                 outcome = self._commit(batches)
@@ -149,9 +203,37 @@ class StreamLog:
                 else:
                     batch.done(outcome)
 
+    def _rotation_due_s(self, not_before_s: float) -> float | None:
+        """Seconds until the segment ends by its age though nothing more comes; None while it is empty."""
+        if self._begun_s is None:
+            return None
+        due_s = max(self._begun_s + self._rotation.age_max_s, not_before_s)
+        return min(due_s - self._clock(), threading.TIMEOUT_MAX)
+
+    def _rotate_idle(self) -> float:
+        """Begin the next segment; before when not to try again, seconds since 1970."""
+        try:
+            self._begin_segment()
+        except OSError as error:
+            log.error("cannot begin a segment of stream %s: %s", self.directory.name, error)  # noqa: TRY400
+            return self._clock() + ROTATE_RETRY_S
+        return 0.0
+
+    def _is_full(self) -> bool:
+        """Whether the segment has reached one of its bounds; an empty one never has."""
+        if self._begun_s is None:
+            return False
+        rotation = self._rotation
+        return (
+            self._ended
+            or self._size >= rotation.bytes_max
+            or self._next - self._first >= rotation.records_max
+            or self._clock() - self._begun_s >= rotation.age_max_s
+        )
+
     def _commit(self, batches: list[_Batch]) -> int:
         """Put all batches on disk; the number of the first record."""
-        if self._fd < 0 or self._size >= self._segment_bytes_max:
+        if self._fd < 0 or self._is_full():
             self._begin_segment()
         data = b"".join(self._frames(batches))
         at = self._size
@@ -161,6 +243,8 @@ class StreamLog:
             view, at = view[written:], at + written
         os.fdatasync(self._fd)
         first, self._size = self._next, at
+        if self._begun_s is None:
+            self._begun_s = self._clock()
         for batch in batches:
             if batch.ticket is not None:
                 self._remember(batch.ticket, self._next)
@@ -208,6 +292,9 @@ class StreamLog:
     def _begin_segment(self) -> None:
         """Open a new segment whose first record is the next one."""
         segment = self.directory.segment(self._next)
+        # From here on the indexer may see the new folder and seal the segment before: nothing may go there any more,
+        # even if what follows fails and the bounds change.
+        self._ended = True
         segment.root.mkdir(parents=True, exist_ok=True)
         fd = os.open(segment.data, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
@@ -226,13 +313,14 @@ class StreamLog:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size = fd, FILE_HEADER.size
+        self._first, self._begun_s, self._ended = self._next, None, False
 
     def _recover(self) -> None:
         firsts = self.directory.segment_firsts()
         if not firsts:
             return
         segment = self.directory.segment(firsts[-1])
-        self._next = segment.first
+        self._next = self._first = segment.first
         try:
             fd = os.open(segment.data, os.O_RDWR)
         except FileNotFoundError:
@@ -247,19 +335,32 @@ class StreamLog:
                 log.error("%s: bytes %d to %d are damaged and skipped", segment.data, found.start, found.end)
             elif not found.continues:  # the end of a batch: all of it is there
                 end, self._next = found.end, found.until
+        self._recall()
+        sealed = load_meta(segment)
+        if sealed is not None:
+            # There was a segment behind it once, which a loss of power took away before it had a record.
+            os.close(fd)
+            self._next = max(self._next, sealed.entry.until)
+            return
         if end < size:
             self._cut_tail(segment, fd, end, size)
         self._fd, self._size = fd, end
-        self._recall()
+        if self._next > self._first:
+            # The folder changed when its index was begun, which was right after its first record. Where its index was
+            # lost since, the segment counts as younger than it is.
+            self._begun_s = os.stat(segment.root).st_mtime
 
     def _recall(self) -> None:
         """Remember the tickets in the segments of the last IDEMPOTENCY_WINDOW_S."""
         oldest_s = time.time() - IDEMPOTENCY_WINDOW_S
         for first, generation in self.directory.segment_folders():
             path = self.directory.segment(first, generation).data
-            if not path.exists() or path.stat().st_mtime < oldest_s:
-                continue
-            fd = os.open(path, os.O_RDONLY)
+            try:
+                if path.stat().st_mtime < oldest_s:
+                    continue
+                fd = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # never begun, or dropped meanwhile
             try:
                 for found in frames(fd, verify=False, expect=first):
                     if isinstance(found, FrameHeader) and found.ticket_bytes:

@@ -227,7 +227,7 @@ class Metadata:
             kind,
             min(limit, JOBS_LISTED_MAX),
         )
-        return [_job_row(*row) for row in rows]
+        return [_job_row(row) for row in rows]
 
     def forget_jobs(self, kept: int = JOBS_KEPT) -> int:
         """Forget all but the latest runs of each kind, and never one that runs; how many were forgotten."""
@@ -259,14 +259,7 @@ def _stream_row(row: tuple[str, str, int, int]) -> StreamRow:
     return StreamRow(name, orjson.loads(settings), created_us, version)
 
 
-def _job_row(
-    job: int,
-    kind: str,
-    stream: str | None,
-    started_us: int,
-    ended_us: int | None,
-    state: JobState,
-    outcome: str | None,
-) -> JobRow:
+def _job_row(row: tuple[int, str, str | None, int, int | None, JobState, str | None]) -> JobRow:
+    job, kind, stream, started_us, ended_us, state, outcome = row
     told = None if outcome is None else orjson.loads(outcome)
     return JobRow(job, kind, stream, started_us, ended_us, state, told)

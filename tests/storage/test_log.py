@@ -7,11 +7,13 @@ import time
 
 import pytest
 
+from storage.catalog import SegmentEntry
 from storage.errors import LogClosed, LogUnwritable
 from storage.format import FILE_HEADER, FrameHeader, Ticket
-from storage.log import IDEMPOTENCY_WINDOW_S, StreamLog
+from storage.log import IDEMPOTENCY_WINDOW_S, Rotation, StreamLog
 from storage.paths import DataDirectory
 from storage.scan import Damage, FrameDirectory, frames
+from storage.segment import seal
 
 
 @pytest.fixture
@@ -234,3 +236,122 @@ def test_a_closed_log_takes_nothing(stream):
     log.close()
     with pytest.raises(LogClosed):
         log.append([1], [b"{}"], Waiter())
+
+
+class Clock:
+    """A time of day that stands still until told otherwise."""
+
+    def __init__(self):
+        self.now_s = time.time()
+
+    def __call__(self):
+        return self.now_s
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_segment_ends_by_its_records(stream):
+    log = StreamLog(stream, Rotation(records_max=3))
+    for _ in range(5):
+        append(log, b"{}", b"{}")
+    log.close()
+    assert stream.segment_firsts() == [1, 5, 9]
+
+
+def test_an_idle_segment_ends_by_its_age_and_an_empty_one_never(stream):
+    clock = Clock()
+    rotation = Rotation(age_max_s=3600)
+    log = StreamLog(stream, rotation, clock=clock)
+    append(log, b"{}", b"{}")
+    clock.now_s += 3599
+    log.rotate_by(rotation)
+    time.sleep(0.05)
+    assert stream.segment_firsts() == [1]
+    clock.now_s += 1
+    log.rotate_by(rotation)
+    eventually(lambda: stream.segment_firsts() == [1, 3])
+    clock.now_s += 36_000
+    log.rotate_by(rotation)
+    time.sleep(0.05)
+    assert stream.segment_firsts() == [1, 3]
+    assert append(log, b"{}") == 3
+    log.close()
+    assert stream.segment_firsts() == [1, 3]
+    assert sorted(read_all(stream)) == [1, 2, 3]
+
+
+def test_the_age_of_a_segment_goes_on_over_a_restart(stream):
+    log = StreamLog(stream)
+    append(log, b"{}")
+    log.close()
+    os.utime(stream.segment(1).root, (time.time() - 7200, time.time() - 7200))
+    log = StreamLog(stream, Rotation(age_max_s=3600))
+    eventually(lambda: stream.segment_firsts() == [1, 2])
+    log.close()
+
+
+def test_other_rules_count_at_once(stream):
+    log = StreamLog(stream)
+    for _ in range(3):
+        append(log, b"{}")
+    assert stream.segment_firsts() == [1]
+    log.rotate_by(Rotation(records_max=2))
+    append(log, b"{}")
+    assert stream.segment_firsts() == [1, 4]
+    log.rotate_by(Rotation())
+    for _ in range(3):
+        append(log, b"{}")
+    assert stream.segment_firsts() == [1, 4]
+    log.close()
+
+
+def test_a_segment_that_ended_takes_no_more_though_the_next_could_not_be_begun(stream, monkeypatch):
+    """The next folder may be there already, and the indexer seal what lies before it."""
+    log = StreamLog(stream, Rotation(records_max=1))
+    append(log, b"{}")
+    monkeypatch.setattr("storage.log.sync_directory", refuse)
+    assert isinstance(append(log, b'{"refused":1}'), LogUnwritable)
+    assert stream.segment_firsts() == [1, 2]
+    monkeypatch.undo()
+    log.rotate_by(Rotation())
+    assert append(log, b'{"kept":1}') == 2
+    log.close()
+    assert stream.segment(2).data.stat().st_size > FILE_HEADER.size
+    assert read_all(stream) == {1: b"{}", 2: b'{"kept":1}'}
+
+
+def test_an_idle_rotation_that_the_disk_refuses_is_tried_again(stream, monkeypatch):
+    monkeypatch.setattr("storage.log.ROTATE_RETRY_S", 0.01)
+    log = StreamLog(stream, Rotation(age_max_s=3600))
+    append(log, b"{}")
+    monkeypatch.setattr("storage.log.sync_directory", refuse)
+    log.rotate_by(Rotation(age_max_s=0))
+    time.sleep(0.05)
+    monkeypatch.undo()
+    log.rotate_by(Rotation(age_max_s=0))
+    eventually(lambda: log._fd >= 0 and log._begun_s is None)
+    log.close()
+    assert stream.segment_firsts() == [1, 2]
+
+
+def refuse(path):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_nothing_is_written_behind_what_is_sealed(stream):
+    """A loss of power may take the empty folder that came after a sealed one."""
+    log = StreamLog(stream)
+    append(log, b"{}", b"{}")
+    log.close()
+    entry = SegmentEntry(first=1, until=3, records=2, sealed=True)
+    stream.segment(1).index.mkdir()
+    seal(stream.segment(1), entry)
+    log = StreamLog(stream)
+    assert append(log, b"{}") == 3
+    log.close()
+    assert stream.segment_firsts() == [1, 3]
