@@ -10,7 +10,7 @@ def _bound(default: int, unit: str, reason: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one query may cost; every bound is a setting."""
+    """What one query may cost."""
 
     text_characters_max: int = _bound(
         64 * 1024, "characters", "no question that a person asks is longer; long lists belong in parameters"

@@ -22,6 +22,8 @@ class Health:
         resp.content_type = falcon.MEDIA_JSON
         resp.data = b'{"status":"ok"}'
 
+    on_head = on_get  # some load balancers ask so
+
 
 class Ready:
     """Whether records can come in and become searchable."""
@@ -44,3 +46,5 @@ class Ready:
         resp.status = falcon.HTTP_503 if problems else falcon.HTTP_200
         resp.content_type = falcon.MEDIA_JSON
         resp.data = orjson.dumps({"status": "not ready" if problems else "ready", "errors": problems})
+
+    on_head = on_get
