@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, tidy, write_field
+from dsl.analysis import INTEGER_MAX, INTEGER_MIN
 
 
 class Sum(FieldAggregate):
@@ -40,7 +41,9 @@ class _Summed:
                 self.others.append(value)
 
     def result(self) -> int | float | None:
-        return tidy(self.whole + total(self.others)) if self.others else self.whole
+        if self.others:
+            return tidy(self.whole + total(self.others))
+        return self.whole if INTEGER_MIN <= self.whole <= INTEGER_MAX else float(self.whole)
 
 
 def total(values: Sequence[float]) -> float:

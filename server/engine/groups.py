@@ -16,6 +16,9 @@ from tantivy import Query
 
 from dsl.aggregates.base import Aggregate, tidy
 from dsl.aggregates.count_distinct import CountDistinct
+from dsl.aggregates.max import Max
+from dsl.aggregates.min import Min
+from dsl.aggregates.sum import Sum
 from dsl.keys.base import Key
 from dsl.keys.bucket import NumberBucket, TimeBucket
 from dsl.keys.field import FieldKey
@@ -162,7 +165,10 @@ class NativeGroups:
             return _empty_value(call)
         if isinstance(call, CountDistinct) and exact:
             return len({_bucket_key(b) for b in found["buckets"]})
-        return call.read(found)
+        value = call.read(found)
+        if isinstance(call, Max | Min | Sum) and value is not None and abs(value) >= INTEGER_EXACT_MAX:
+            raise NotNative  # worked out in floats, where whole numbers had to be exact
+        return value
 
     def _read(
         self,

@@ -95,3 +95,42 @@ def test_it_finds_these_records(
         turned = json.dumps({"where": ["not", where], "select": ["_place"], "order-by": ["_place"]})
         rest = [orjson.loads(row)["_place"] for row in built.query(turned).rows]
         assert rest == [place for place in range(len(records)) if place not in want]
+
+
+LAST = 2**64 - 1
+GROUPS: list[tuple[str, list[dict[str, Any]], list[Any], dict[str, Any], list[list[Any]]]] = [
+    ("the least of large ones", [{"x": 2**53 + 1}], [], {"n": ["min", "x"]}, [[2**53 + 1]]),
+    ("the greatest of large ones", [{"x": LAST}, {"x": LAST - 1}], [], {"n": ["max", "x"]}, [[LAST]]),
+    ("a sum of large ones", [{"x": 2**53}, {"x": 1}], [], {"n": ["sum", "x"]}, [[2**53 + 1]]),
+    ("a sum past 64 bits", [{"x": LAST}, {"x": LAST}], [], {"n": ["sum", "x"]}, [[2.0**65]]),
+    ("a sum to the last bit", [{"x": 0.1 + 0.2}], [], {"n": ["sum", "x"]}, [[0.1 + 0.2]]),
+    ("large keys", [{"x": LAST}, {"x": LAST - 1}], ["x"], {"n": ["count"]}, [[LAST - 1, 1], [LAST, 1]]),
+    ("long keys", [{"x": "y" * FAR}, {"x": "y" * FAR + "z"}], [], {"n": ["count-distinct", "x"]}, [[2]]),
+    ("booleans, numbers and strings are apart", [{"x": [True, 1, 1.0, "1", "true"]}], ["x"], {"n": ["count"]},
+     [[True, 1], [1, 1], ["1", 1], ["true", 1]]),
+    ("and counted so", [{"x": [True, 1, 1.0, "1", "true"]}], [], {"n": ["count-distinct", "x"]}, [[4]]),
+    ("once for each record", [{"x": [1, 1, 1.0]}, {"x": 1}], ["x"], {"n": ["count"]}, [[1, 2]]),
+    ("each value of an array", [{"x": [1, 1, 2]}], [], {"n": ["sum", "x"]}, [[4]]),
+    ("booleans are no numbers", [{"x": [True, False]}], [], {"n": ["max", "x"], "s": ["sum", "x"]}, [[None, 0]]),
+    ("nor are texts", [{"x": "7"}], [], {"n": ["max", "x"], "s": ["sum", "_stream"]}, [[None, 0]]),
+    ("a group of those without", [{"x": 1}, {}, {"x": []}], ["x"], {"n": ["count"]}, [[1, 1], [None, 2]]),
+    ("a key that is a map", [{"x": {"y": 1}}], ["x"], {"n": ["count"]}, [[None, 1]]),
+    ("dates as keys", [{"x": "2024-01-01T00:00:00Z"}], ["x"], {"n": ["count"]}, [["2024-01-01T00:00:00Z", 1]]),
+    ("nothing that matches", [{"y": 1}], [], {"n": ["avg", "x", ["=", "y", 2]]}, [[None]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "keys", "calls", "want"), [pytest.param(*one[1:], id=one[0]) for one in GROUPS]
+)
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+def test_it_makes_these_groups(
+    records: list[dict[str, Any]], keys: list[Any], calls: dict[str, Any], want: list[list[Any]], apart: bool
+) -> None:
+    batches = [[record] for record in records] if apart else [records]
+    with built_store([("main", batch) for batch in batches]) as built:
+        asked = json.dumps({"group-by": keys, "aggregate": calls, "total": True})
+        answer = built.query(asked)
+        rows = [orjson.loads(row) for row in answer.rows]
+        assert [orjson.dumps(list(row.values())) for row in rows] == [orjson.dumps(row) for row in want]
+        assert answer.total == len(want)
