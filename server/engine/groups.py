@@ -151,10 +151,10 @@ class NativeGroups:
     def _metric(call: Aggregate, *, exact: bool) -> dict[str, Any] | None:
         if call.source is None:
             return None
-        column = _column(call.source)
+        field = column(call.source)
         if isinstance(call, CountDistinct) and exact:
-            return {"terms": {"field": column, "size": GROUPS_MAX, "segment_size": GROUPS_MAX}}
-        return call.native(column)
+            return {"terms": {"field": field, "size": GROUPS_MAX, "segment_size": GROUPS_MAX}}
+        return call.native(field)
 
     def _value(self, i: int, bucket: dict[str, Any], count: int, *, exact: bool) -> Any:
         call = self.calls[i]
@@ -211,11 +211,11 @@ def _slot(keys: Sequence[Key], level: Key) -> int:
 
 def _key_column(key: Key) -> str:
     if isinstance(key, FieldKey | NumberBucket):
-        return _column(key.field)
+        return column(key.field)
     raise NotNative
 
 
-def _column(path: str) -> str:
+def column(path: str) -> str:
     """The column of a field.
 
     Raises:

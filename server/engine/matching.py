@@ -45,6 +45,10 @@ class Matching:
         """Whether the index answers alone."""
         return self.upper is self.lower
 
+    def only(self, query: Query) -> Matching:
+        """Those that an exact query says, of these."""
+        return Matching(self.snapshot, query, query, self.check)
+
     def count(self) -> int:
         """How many there are."""
         if self.exact:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from itertools import islice
+from typing import cast
 
 import orjson
 
@@ -11,9 +13,10 @@ from dsl.ast import Query
 from dsl.cursor import Cursor, cursor_of
 from dsl.evaluate import next_cursor, projection
 from dsl.order import RowOrder
-from dsl.record import TIMESTAMP, Record
+from dsl.record import NUMBERS, TIMESTAMP, Record
 from server.answer import Answer
 from server.engine.matching import Matching, record_of
+from server.engine.narrowing import candidates
 from storage.record import render
 from storage.store import Address, Stored
 from storage.times import format_time
@@ -58,16 +61,41 @@ def _by_time(query: Query, matching: Matching, cursor: Cursor | None, now_us: in
 def _by_fields(query: Query, matching: Matching, cursor: Cursor | None, now_us: int, answer: Answer) -> None:
     assert query.limit is not None
     order = RowOrder(query.order_by)
-    records = matching.records()
-    if cursor is not None:
-        end = order.key(cursor.values, cursor.stream, cursor.number)
-        records = (record for record in records if order.of(record) > end)
-    found: list[Record] = heapq.nsmallest(query.limit + 1, records, key=order.of)
+    found = _narrowed(query, matching, cursor, order)
+    if found is None:
+        found = _first(matching.records(), query.limit + 1, cursor, order)
     more = len(found) > query.limit
     show = projection(query.select)
     answer.records = [orjson.dumps(show(record)) for record in islice(found, query.limit)]
     if more and query.limit:
         answer.cursor = next_cursor(query, found[query.limit - 1], now_us)
+
+
+def _first(records: Iterable[Record], count: int, cursor: Cursor | None, order: RowOrder) -> list[Record]:
+    """The first of records behind a cursor, in order."""
+    if cursor is not None:
+        end = order.key(cursor.values, cursor.stream, cursor.number)
+        records = (record for record in records if order.of(record) > end)
+    return heapq.nsmallest(count, records, key=order.of)
+
+
+def _narrowed(
+    query: Query, matching: Matching, cursor: Cursor | None, order: RowOrder
+) -> list[Record] | None:
+    """The first records by a single field of numbers, from as few as possible; None where that is not possible."""
+    assert query.limit is not None
+    beyond = None
+    if cursor is not None:
+        beyond = cursor.values[0]
+        if type(beyond) not in NUMBERS:
+            return None
+    if len(query.order_by) != 1:
+        return None
+    for records in candidates(matching, query.order_by[0], query.limit + 1, cast("float | None", beyond)):
+        found = _first(records, query.limit + 1, cursor, order)
+        if len(found) > query.limit:
+            return found
+    return None
 
 
 def _render(stored: Stored) -> bytes:
