@@ -35,6 +35,7 @@ TERM_BYTES_MAX = (
     65_530  # the engine leaves longer strings out of the terms (their column has their beginning)
 )
 COLUMN_BYTES_MAX = 65_535  # the engine cuts a longer string in its column
+COLUMN_DEPTH_MAX = 20  # maps and arrays in one another; what lies deeper gets no column
 
 _MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
 _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -134,8 +135,38 @@ def _document(line: bytes, time_us: int, stream: str, number: int) -> dict[str, 
         record[NO_MESSAGE] = True
     if len(line) > COLUMN_BYTES_MAX and _has_long_text(record):
         record[LONG_TEXT] = True
+    if line.count(b"{") + line.count(b"[") > COLUMN_DEPTH_MAX and _is_deeper(record, COLUMN_DEPTH_MAX - 1):
+        record = _flattened(record)
     fields[ATTRIBUTES] = record
     return fields
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a map or array has others in it through more than so many levels."""
+    return any(
+        not levels or _is_deeper(item, levels - 1)
+        for item in (value.values() if type(value) is dict else value)
+        if type(item) is dict or type(item) is list
+    )
+
+
+def _flattened(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its scalars under their whole names: the same to the index, for which dots are levels."""
+    flat: dict[str, list[Any]] = {}
+
+    def gather(path: str, value: Any) -> None:
+        if type(value) is dict:
+            for name, item in value.items():
+                gather(f"{path}.{name}", item)
+        elif type(value) is list:
+            for item in value:
+                gather(path, item)
+        elif value is not None:
+            flat.setdefault(path, []).append(value)
+
+    for name, item in record.items():
+        gather(name, item)
+    return flat
 
 
 def _may_be_too_long(run: str) -> bool:

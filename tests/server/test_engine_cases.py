@@ -11,6 +11,14 @@ import pytest
 from tests.support.stores import built_store
 
 LONG = "w" * 300  # no word of the index
+
+
+def deep(value: Any) -> dict[str, Any]:
+    """A value 25 levels down, at a.a.a.a.a.a.a.a.a.a.a.a.b."""
+    return json.loads('{"a":[' * 12 + json.dumps({"b": value}) + "]}" * 12)
+
+
+BOTTOM = ".".join("a" * 12 + "b")
 GROWS = "Ⱥ" * 100  # 200 bytes, and 300 in lower case
 FAR = 70_000  # more than a term can hold
 
@@ -73,6 +81,12 @@ CASES: list[tuple[str, list[dict[str, Any]], list[Any], list[int]]] = [
     ("an empty message is there", [{"message": ""}, {"message": None}, {}], ["exists", "message"], [0]),
     ("empty things are not", [{"x": []}, {"x": {}}, {"x": [None]}, {"x": ""}, {"x": False}], ["exists", "x"], [3, 4]),
     ("the nameless field", [{"": 1}, {"": "1"}], ["=", "", 1], [0]),
+    ("a value far down", [deep(1), deep(None)], ["exists", BOTTOM], [0]),
+    ("a number far down", [deep(1), deep(2.5)], [">", BOTTOM, 2], [1]),
+    ("a text far down", [deep("x y"), deep("z")], ["match", BOTTOM, "x"], [0]),
+    ("a date far down", [deep("2024-01-01T00:00:00Z")], ["starts-with", BOTTOM, "2024"], [0]),
+    ("what is above it", [deep(1), deep(None), {"a": 1}], ["exists", "a.a"], [0]),
+    ("a message beside it", [{**deep(1), "message": "m"}], ["match", "message", "m"], [0]),
     ("unlike includes missing", [{"x": 1}, {"x": 2}, {}], ["!=", "x", 1], [1, 2]),
 ]  # fmt: skip
 
@@ -116,6 +130,7 @@ GROUPS: list[tuple[str, list[dict[str, Any]], list[Any], dict[str, Any], list[li
     ("a group of those without", [{"x": 1}, {}, {"x": []}], ["x"], {"n": ["count"]}, [[1, 1], [None, 2]]),
     ("a key that is a map", [{"x": {"y": 1}}], ["x"], {"n": ["count"]}, [[None, 1]]),
     ("dates as keys", [{"x": "2024-01-01T00:00:00Z"}], ["x"], {"n": ["count"]}, [["2024-01-01T00:00:00Z", 1]]),
+    ("keys far down", [deep(["x", "y"]), deep("x")], [BOTTOM], {"n": ["count"]}, [["x", 2], ["y", 1]]),
     ("nothing that matches", [{"y": 1}], [], {"n": ["avg", "x", ["=", "y", 2]]}, [[None]]),
 ]  # fmt: skip
 
