@@ -1,14 +1,21 @@
 """The front door of the language: from the text of a query, EDN or JSON, to its tree."""
 
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from dsl.analyze import analyze
 from dsl.ast import Query
 from dsl.errors import QueryError
+from dsl.forms import Form
 from dsl.limits import DEFAULT, Limits
 from dsl.reader import ReadLimits, read, read_json
 
 Syntax: TypeAlias = Literal["edn", "json"]
+
+# Dashboards, alerts and pages ask in the same words again and again, and reading is most of what a question costs
+# before it is answered. What is kept is the text's tree, never an answer.
+KEPT_TEXTS_MAX = 512
+KEPT_CHARACTERS_MAX = 4096  # of each text; its tree takes some hundred times as many bytes
 
 SYNTAXES: Final[tuple[Syntax, ...]] = ("edn", "json")
 
@@ -26,8 +33,17 @@ def parse(text: str, syntax: Syntax = "edn", *, limits: Limits = DEFAULT, now_us
         QueryError: everything that is wrong with it; its `text` is this text.
     """
     bounds = ReadLimits(limits.text_characters_max, limits.depth_max)
-    form = read(text, limits=bounds) if syntax == "edn" else read_json(text, limits=bounds)
+    form = (
+        _read_again(text, syntax, bounds) if len(text) <= KEPT_CHARACTERS_MAX else _read(text, syntax, bounds)
+    )
     try:
         return analyze(form, limits=limits, now_us=now_us)
     except QueryError as error:
         raise QueryError(error.mistakes, text) from None
+
+
+def _read(text: str, syntax: Syntax, bounds: ReadLimits) -> Form:
+    return read(text, limits=bounds) if syntax == "edn" else read_json(text, limits=bounds)
+
+
+_read_again = lru_cache(maxsize=KEPT_TEXTS_MAX)(_read)
