@@ -64,6 +64,9 @@ class Catalog(BaseModel):
         version: Of this format.
         stream: The stream's name.
         generation: Rises by one at every publication.
+        born_us: When it was made anew, microseconds since 1970: tells a stream from a deleted one of the same name.
+        sealed_until: No segment that begins before this number is still to be indexed: one that is not listed was
+            dropped or replaced, and must not come back.
         segments: The live segments.
     """
 
@@ -72,6 +75,8 @@ class Catalog(BaseModel):
     version: int = CATALOG_VERSION
     stream: str
     generation: int = 0
+    born_us: int = 0
+    sealed_until: int = 0
     segments: tuple[SegmentEntry, ...] = ()
 
     @property
@@ -107,9 +112,9 @@ class Catalog(BaseModel):
         """The largest timestamp of all."""
         return max((s.max_us for s in self.segments if s.max_us is not None), default=None)
 
-    def save(self, path: Path) -> None:
-        """Replace the catalog file."""
-        write_atomically(path, self.model_dump_json().encode(), durable=False)
+    def save(self, path: Path, *, durable: bool = False) -> None:
+        """Replace the catalog file; `durable` where it must not come back as it was before."""
+        write_atomically(path, self.model_dump_json().encode(), durable=durable)
 
 
 def load_catalog(path: Path) -> Catalog | None:

@@ -6,6 +6,7 @@ what it has is what the index says it has (the highest number committed), and th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -18,11 +19,11 @@ from pathlib import Path
 import tantivy
 
 from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
-from storage.errors import FrameDamaged, StoreLocked
+from storage.errors import FrameDamaged, StoreLocked, UnknownStream
 from storage.format import FILE_HEADER, FrameHeader, decode_frame
 from storage.index import NUMBER, add_record, create_index, open_index
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory
-from storage.publication import edit
+from storage.publication import Edit, Hold, edit
 from storage.quarantine import quarantine, quarantined
 from storage.scan import frames, read_frame
 from storage.segment import index_is_usable, recover_entries, seal
@@ -35,6 +36,9 @@ COMMIT_BEHIND_AFTER_S = 1.5  # while far behind, larger commits cost fewer merge
 BEHIND_BYTES = 4 << 20  # compressed bytes not yet read that count as far behind
 WRITER_HEAP_BYTES = 128 << 20  # what the engine may hold before it writes a segment by itself
 WRITER_IDLE_S = 30.0  # a stream silent for so long gives its writer's memory back
+FOLDER_TICK_NS = (
+    100_000_000  # changes of a folder within a tick of the file system's clock, 10 ms, look like one
+)
 REBUILD_SLICE_S = 0.2  # how long new records wait for an index that is made anew
 
 
@@ -176,6 +180,16 @@ class SegmentIndexer:
         self.close()
         os.close(self._fd)
 
+    def abandon(self) -> None:
+        """Close for good and forget what was not committed: the segment is gone."""
+        if self._writer is not None:
+            try:
+                self._writer.wait_merging_threads()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is about files that nobody needs
+                log.info("the index of %s ended with %s", self.segment.root, error)
+            self._writer = None
+        os.close(self._fd)
+
     def adopt(self) -> None:
         """Put the index that was made aside in the place of the other."""
         self.close()
@@ -228,14 +242,19 @@ class StreamIndexer:
     def __init__(self, directory: StreamDirectory, clock: Callable[[], float]) -> None:
         self.directory = directory
         self._clock = clock
+        self._hold = Hold(directory)
         self._catalog = CatalogFile(directory.catalog)
         self._active: SegmentIndexer | None = None
         self._rebuild: SegmentIndexer | None = None
         self._segments_stamp = 0
         self._firsts: list[int] = []
         self._last_read_s = clock()
-        self._look_for_segments()
-        edit(directory, self._reconciled)
+        try:
+            self._look_for_segments()
+            self._edit(self._reconciled)
+        except BaseException:
+            self._hold.release()
+            raise
 
     def _reconciled(self, catalog: Catalog) -> Catalog:
         """The catalog with what the folders say: sealed segments that it lacks, and indexes that are of no use."""
@@ -246,6 +265,9 @@ class StreamIndexer:
         checked = []
         for entry in entries:
             segment = self.directory.segment(entry.first, entry.generation)
+            if not segment.data.exists():
+                log.error("%s is gone; what was in it cannot be found any more", segment.data)
+                continue
             usable = index_is_usable(segment)
             if not usable:
                 log.warning("the index of %s is missing or of no use and is made anew", segment.root)
@@ -259,10 +281,20 @@ class StreamIndexer:
             return
         if stamp != self._segments_stamp:
             self._firsts = self.directory.segment_firsts()
-            self._segments_stamp = stamp
+            self._segments_stamp = _settled(stamp)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the stream was deleted; another one of its name may be there."""
+        return self._hold.is_gone()
 
     def step(self) -> bool:
-        """Do what there is to do now; whether anything was done."""
+        """Do what there is to do now; whether anything was done.
+
+        Raises:
+            UnknownStream: the stream was deleted. Whatever else is raised may have the same cause: see `is_gone`.
+        """
+        self._hold.check()
         self._look_for_segments()
         busy = self._follow()
         return self._mend() or busy
@@ -295,7 +327,7 @@ class StreamIndexer:
 
     def _open_next(self) -> bool:
         catalog = self._catalog.read()
-        done = max((s.until for s in catalog.segments if s.sealed), default=0) if catalog else 0
+        done = catalog.sealed_until if catalog else 0
         for first in self._firsts:
             if first >= done:
                 segment = self.directory.segment(first)
@@ -322,8 +354,30 @@ class StreamIndexer:
             if entry is None:
                 return False
             segment = self.directory.segment(entry.first, entry.generation)
-            self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
-        rebuild = self._rebuild
+            try:
+                self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
+            except FileNotFoundError:
+                if self._is_live(entry.first, entry.generation):
+                    raise
+                return True
+        try:
+            return self._go_on_mending(self._rebuild)
+        except Exception:
+            if self._is_live(self._rebuild.segment.first, self._rebuild.generation):
+                raise
+            log.info("%s was dropped while its index was made anew", self._rebuild.segment.root)
+            self._rebuild.abandon()
+            self._rebuild = None
+            return True
+
+    def _is_live(self, first: int, generation: int) -> bool:
+        """Whether a segment has not been dropped or replaced."""
+        catalog = load_catalog(self.directory.catalog)
+        return catalog is not None and any(
+            (s.first, s.generation) == (first, generation) for s in catalog.segments
+        )
+
+    def _go_on_mending(self, rebuild: SegmentIndexer) -> bool:
         if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock) or rebuild.backlog_bytes() > 0:
             return True
         rebuild.adopt()
@@ -331,18 +385,36 @@ class StreamIndexer:
         seal(rebuild.segment, entry)
         rebuild.release()
         self._rebuild = None
-        live = self._catalog.read()
-        if live is not None and any(s.first == entry.first for s in live.segments):
-            self._publish(entry)
+        self._edit(lambda catalog: _with_mended(catalog, entry))
         log.warning("the index of %s is made anew", rebuild.segment.root)
         return True
 
     def _publish(self, entry: SegmentEntry) -> None:
         """Say what a segment is like now."""
-        edit(self.directory, lambda catalog: catalog.with_segment(entry))
+        self._edit(lambda catalog: catalog.with_segment(entry))
+
+    def _edit(self, change: Edit) -> None:
+        """Change the catalog of this stream, and never that of another one that has its name now."""
+
+        def checked(catalog: Catalog) -> Catalog:
+            self._hold.check()
+            return change(catalog)
+
+        edit(self.directory, checked)
+
+    def abandon(self) -> None:
+        """Let go without another word: the stream was deleted."""
+        for indexer in (self._active, self._rebuild):
+            if indexer is not None:
+                indexer.abandon()
+        self._active = self._rebuild = None
+        self._hold.release()
 
     def close(self) -> None:
         """Commit and publish what was read, then let go."""
+        if self.is_gone:
+            self.abandon()
+            return
         if self._rebuild is not None:
             self._rebuild.release()
             self._rebuild = None
@@ -354,6 +426,19 @@ class StreamIndexer:
                 self._publish(active.entry(sealed=False))
             active.release()
             self._active = None
+        self._hold.release()
+
+
+def _with_mended(catalog: Catalog, entry: SegmentEntry) -> Catalog:
+    """The catalog with a segment whose index was made anew, unless it was dropped or replaced meanwhile."""
+    if any((s.first, s.generation) == (entry.first, entry.generation) for s in catalog.segments):
+        return catalog.with_segment(entry)
+    return catalog
+
+
+def _settled(stamp_ns: int) -> int:
+    """When a folder last changed, as far as that says that it did not since; 0 while it is too early to say."""
+    return stamp_ns if time.time_ns() - stamp_ns > FOLDER_TICK_NS else 0
 
 
 class Indexer:
@@ -380,11 +465,21 @@ class Indexer:
         if stamp != self._stamp:
             for name in self._data.stream_names():
                 if name not in self._streams:
-                    self._streams[name] = StreamIndexer(self._data.stream(name), self._clock)
-            self._stamp = stamp
+                    with contextlib.suppress(UnknownStream):  # deleted since it was listed
+                        self._streams[name] = StreamIndexer(self._data.stream(name), self._clock)
+            self._stamp = _settled(stamp)
         busy = False
-        for stream in self._streams.values():
-            busy |= stream.step()
+        for name, stream in list(self._streams.items()):
+            try:
+                busy |= stream.step()
+            except Exception:
+                if not stream.is_gone:
+                    raise
+                log.info("stream %s was deleted", name)
+                stream.abandon()
+                del self._streams[name]
+                self._stamp = 0  # there may be another one of the same name
+                busy = True
         return busy
 
     def catch_up(self) -> None:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 OPEN_TRIES = 50  # an index may be replaced while it is opened; every try takes some milliseconds
 FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
+UNUSED_S = 60.0  # what nobody asked for so long is closed: opening it again takes milliseconds
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
 
 
@@ -61,6 +62,7 @@ class _SegmentData:
 
     def __init__(self, path: Path, first: int) -> None:
         self.first = first
+        self.is_live = True
         self._fd = os.open(path, os.O_RDONLY)
         self.frames = FrameDirectory(self._fd, first)
         self._lock = threading.Lock()
@@ -82,6 +84,18 @@ class _FrameCache:
         self._bytes = 0
         self._lock = threading.Lock()
 
+    def forget(self, segments: Iterable[_SegmentData]) -> None:
+        """Let go of all frames of some files for good: the files close when the last query has read them."""
+        gone = set()
+        with self._lock:
+            for segment in segments:
+                segment.is_live = False
+                gone.add(id(segment))
+            if not gone:
+                return
+            for key in [key for key in self._frames if key[0] in gone]:
+                self._bytes -= self._frames.pop(key)[2]
+
     def get(self, key: tuple[int, int]) -> FrameRecords | None:
         with self._lock:
             found = self._frames.get(key)
@@ -92,7 +106,7 @@ class _FrameCache:
 
     def put(self, key: tuple[int, int], segment: _SegmentData, frame: FrameRecords, size: int) -> None:
         with self._lock:
-            if key in self._frames:
+            if key in self._frames or not segment.is_live:
                 return
             self._frames[key] = (segment, frame, size)
             self._bytes += size
@@ -104,10 +118,13 @@ class _FrameCache:
 class _StreamFiles:
     """The data files of one stream that is live."""
 
-    def __init__(self, directory: StreamDirectory) -> None:
+    def __init__(self, directory: StreamDirectory, cache: _FrameCache) -> None:
         self._directory = directory
+        self._cache = cache
         self._open: dict[tuple[int, int], _SegmentData] = {}
         self._generation = -1
+        self._born_us = -1
+        self.used_s = time.monotonic()
 
     def of(self, catalog: Catalog) -> list[_SegmentData]:
         """The files of a catalog's segments, in its order. Those of dropped ones close when nobody reads them.
@@ -115,14 +132,25 @@ class _StreamFiles:
         Raises:
             FileNotFoundError: the catalog is old, and a segment of it gone.
         """
+        self.used_s = time.monotonic()
+        if catalog.born_us != self._born_us:
+            self.close()  # the stream, or its catalog alone, was made anew: the same numbers may be other records
+            self._born_us = catalog.born_us
         if catalog.generation != self._generation:
+            old = self._open
             self._open = {
                 (entry.first, entry.generation): self._open.get((entry.first, entry.generation))
                 or _SegmentData(self._directory.segment(entry.first, entry.generation).data, entry.first)
                 for entry in catalog.segments
             }
             self._generation = catalog.generation
+            self._cache.forget(segment for key, segment in old.items() if key not in self._open)
         return list(self._open.values())
+
+    def close(self) -> None:
+        """Let go of all files; queries that read them keep them open for themselves."""
+        self._cache.forget(self._open.values())
+        self._open, self._generation = {}, -1
 
 
 class _StreamData:
@@ -176,6 +204,7 @@ class _View:
         self.index = ix.open_index(path)
         self.index.config_reader("manual", 0)
         self.stamp: Any = None
+        self.used_s = time.monotonic()
         self.owners: tuple[str, ...] = ()  # the stream of each index segment, in the searcher's order
 
 
@@ -189,7 +218,7 @@ class Store:
         self._files: dict[str, _StreamFiles] = {}
         self._views: dict[tuple[str, ...], _View] = {}
         self._lock = threading.RLock()
-        self._own_views = data.root / "views" / str(os.getpid())
+        self._own_views = data.views / str(os.getpid())
 
     def close(self) -> None:
         """Remove the views that this reader made."""
@@ -207,13 +236,42 @@ class Store:
             if file is None:
                 directory = self._data.stream(check_stream_name(stream))
                 if not directory.root.is_dir():
+                    self.forget(stream)
                     raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
                 file = self._catalogs[stream] = CatalogFile(directory.catalog)
             catalog = file.read()
             if catalog is None and not self._data.stream(stream).root.is_dir():
-                del self._catalogs[stream]
+                self.forget(stream)
                 raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
             return catalog or Catalog(stream=stream)
+
+    def forget(self, stream: str) -> None:
+        """Let go of all that is kept of a stream, because it was deleted."""
+        with self._lock:
+            self._catalogs.pop(stream, None)
+            files = self._files.pop(stream, None)
+            if files is not None:
+                files.close()
+            for live in [live for live in self._views if stream in live]:
+                self._drop_view(live)
+
+    def let_go(self, unused_s: float = UNUSED_S) -> None:
+        """Close what no query has used for a while: open files of dropped segments keep their space on the disk."""
+        before_s = time.monotonic() - unused_s
+        with self._lock:
+            for stream in [name for name, files in self._files.items() if files.used_s <= before_s]:
+                self._files.pop(stream).close()
+            for live in [live for live, view in self._views.items() if view.used_s <= before_s]:
+                self._drop_view(live)
+
+    def _drop_view(self, live: tuple[str, ...]) -> None:
+        del self._views[live]
+        if len(live) > 1:
+            shutil.rmtree(self._own_view(live), ignore_errors=True)
+
+    def _own_view(self, live: tuple[str, ...]) -> Path:
+        """Where this process has its view over several streams."""
+        return self._own_views / hashlib.sha256("/".join(live).encode()).hexdigest()[:16]
 
     def _streams_hint(self) -> str:
         names = self.stream_names()
@@ -252,7 +310,7 @@ class Store:
         data = {name: self._stream_data(catalogs[name]) for name in live}
         if not live:
             return Snapshot(catalogs, data, None, None, ())
-        stamp = tuple(catalogs[name].generation for name in live)
+        stamp = tuple((catalogs[name].born_us, catalogs[name].generation) for name in live)
         view = self._views.get(live)
         if view is None or view.stamp != stamp:
             path, owners = (self._data.stream(live[0]).view, live) if len(live) == 1 else self._combine(live)
@@ -260,24 +318,25 @@ class Store:
                 view = self._views[live] = _View(path)
             view.index.reload()
             view.stamp, view.owners = stamp, owners
+        view.used_s = time.monotonic()
         return Snapshot(catalogs, data, view.index, view.index.searcher(), view.owners)
 
     def _combine(self, live: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
         """A view over the views of several streams, for this process alone; and the stream of each index segment."""
-        name = hashlib.sha256("/".join(live).encode()).hexdigest()[:16]
+        own = self._own_view(live)
         sources = [
             (folder, read_meta(folder)) for folder in (self._data.stream(stream).view for stream in live)
         ]
-        publish(self._own_views / name, sources, sources[0][1])
+        publish(own, sources, sources[0][1])
         owners = tuple(
             stream for stream, (_, meta) in zip(live, sources, strict=True) for _ in meta["segments"]
         )
-        return self._own_views / name, owners
+        return own, owners
 
     def _stream_data(self, catalog: Catalog) -> _StreamData:
         files = self._files.get(catalog.stream)
         if files is None:
-            files = self._files[catalog.stream] = _StreamFiles(self._data.stream(catalog.stream))
+            files = self._files[catalog.stream] = _StreamFiles(self._data.stream(catalog.stream), self._cache)
         return _StreamData(catalog.stream, files.of(catalog), self._cache)
 
 

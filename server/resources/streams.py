@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import contextlib
 from typing import Any
 
 import falcon
 import falcon.asgi
 import orjson
 
+from storage.drop import disk_bytes
+from storage.errors import UnknownStream
 from storage.paths import DataDirectory
 from storage.store import Store, stream_summary
 
@@ -29,19 +30,8 @@ class Streams:
 
 def list_streams(store: Store, data: DataDirectory) -> list[dict[str, Any]]:
     """A summary of every stream."""
-    return [
-        stream_summary(store.catalog(name), _disk_bytes(data.stream(name).segments))
-        for name in store.stream_names()
-    ]
-
-
-def _disk_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder. The view beside it holds links to the same files."""
-    total = 0
-    for root, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.stat(os.path.join(root, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue  # merged away meanwhile
-    return total
+    summaries = []
+    for name in store.stream_names():
+        with contextlib.suppress(UnknownStream):  # deleted since it was listed
+            summaries.append(stream_summary(store.catalog(name), disk_bytes(data.stream(name).segments)))
+    return summaries
