@@ -29,6 +29,7 @@ _U64 = range(2**64)
 _CLIPPED = (2**63 - 1, 2**63, 2**64 - 1, float(2**64))
 # What else has these letters in lower case: the Kelvin sign, and the capital I with a dot, an `i` and the dot.
 _LOWERED_TO = {"k": "\u212a", "i": "\u0130"}
+_LAST_CHARACTER = "\U0010ffff"
 _PLAIN_IN_PATH = re.compile(r"[^\w./]")
 
 
@@ -115,6 +116,17 @@ class FieldQueries:
             _always if high is None else (high.__ge__ if include_high else high.__gt__)
         )
         return self._by_value(path, ".*", lambda value: above(value) and below(value))
+
+    def no_numbers(self, path: str) -> Query:
+        """Records that have a string, a truth value, or anything unknown at this path."""
+        if path in (ix.TIMESTAMP, "_number"):
+            return self._none
+        if path in ("_stream", ix.MESSAGE) or not ix.path_is_indexed(path):
+            return self._all
+        field = _escaped(path)
+        strings = [self._parsed(f"{field}:<{_LAST_CHARACTER}"), self._parsed(f"{field}:>={_LAST_CHARACTER}")]
+        truths = [Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{path}", truth) for truth in (True, False)]
+        return any_of([*strings, *truths])
 
     def instants(self, low_us: int | None, high_us: int | None) -> Pair:
         """The record's time lies in [low, high)."""

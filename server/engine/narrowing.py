@@ -40,6 +40,8 @@ def candidates(matching: Matching, step: Order, needed: int, beyond: float | Non
         return
     descending = step.direction == "desc"
     base = matching.upper
+    if matching.snapshot.count(all_of([base, queries.no_numbers(step.name)])):
+        return  # in the order of values they stand before or behind all numbers
     if beyond is not None:
         low, high = (None, beyond) if descending else (beyond, None)
         within, exact = queries.numbers(step.name, low, high, include_low=True, include_high=True)
@@ -61,11 +63,9 @@ def candidates(matching: Matching, step: Order, needed: int, beyond: float | Non
 
 def _bound(matching: Matching, base: IndexQuery, field: str, share: int, *, descending: bool) -> float | None:
     """The number beyond which about so many records lie; None where it is not worth while, or cannot be said."""
-    counts = matching.snapshot.aggregate(
-        base, {"all": {"value_count": {"field": field}}, "numbers": {"stats": {"field": field}}}
-    )
-    total = counts["numbers"]["count"]
-    if not total or counts["all"]["value"] != total or share > READ_SHARE_MAX * total:
+    counts = matching.snapshot.aggregate(base, {"numbers": {"value_count": {"field": field}}})
+    total = counts["numbers"]["value"]
+    if not total or share > READ_SHARE_MAX * total:
         return None
     percent = 100 * (1 - share / total) if descending else 100 * share / total
     found = matching.snapshot.aggregate(base, {"p": {"percentiles": {"field": field, "percents": [percent]}}})

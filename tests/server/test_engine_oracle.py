@@ -85,6 +85,19 @@ def test_pages_are_the_oracles_and_have_every_record_once(scenario: Any) -> None
             assert rows == [orjson.dumps(row) for row in whole.rows], query
 
 
+@given(ask.ranked_scenarios())
+@ask.profile(60)
+def test_the_first_pages_by_a_number_are_the_oracles(scenario: Any) -> None:
+    batches, queries = scenario
+    with built_store(batches) as built:
+        for query in queries:
+            cursor = None
+            for _ in range(5):
+                cursor = same(built, str(as_json({**query, "after": cursor})))
+                if cursor is None:
+                    break
+
+
 @given(ask.group_scenarios())
 @ask.profile(60)
 def test_groups_are_the_oracles(scenario: Any) -> None:

@@ -454,3 +454,30 @@ def page_scenarios(draw: Any) -> tuple[Any, list[dict[str, Any]]]:
         query["select"] = draw(st.none() | st.lists(paths(known), min_size=1, max_size=3))
         queries.append(query)
     return stored, queries
+
+
+ranked = st.sampled_from([0, 1, 1, 2, 3, 5, 5.0, -1, -2.5, 0.5, 10, 1000, 1e6, [3, 7], [1, -4], [2.5]])
+unranked = st.sampled_from([True, False, "x", "10", None, [], [1, "x"], 2**53 + 1, 1e300, {"m": 5}])
+
+
+@st.composite
+def ranked_scenarios(draw: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Many records with a number under one name, seldom something else, and orders by it."""
+    values = draw(st.lists(ranked, min_size=30, max_size=90))
+    for odd in draw(st.just([]) | st.lists(unranked, max_size=3)):
+        values.insert(draw(st.integers(0, len(values))), odd)
+    rows = [{"n": value, "even": place % 2 == 0} for place, value in enumerate(values)]
+    half = len(rows) // 2
+    queries = [
+        {
+            "from": ["main", "b"],
+            "limit": draw(st.integers(1, 4)),
+            "order-by": [
+                ["n", draw(st.sampled_from(["asc", "desc"]))],
+                *draw(st.sampled_from([[], ["even"]])),
+            ],
+            "where": draw(st.sampled_from([None, ["=", "even", True], [">=", "n", 1], ["missing", "x"]])),
+        }
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+    return [("main", rows[:half]), ("b", rows[half:])], queries
