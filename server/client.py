@@ -1,8 +1,7 @@
 """A small HTTP client of the store: records as JSON lines, questions as EDN, over kept-alive connections.
 
-What is sent twice would be stored twice, so a request with records is repeated only where the server cannot
-have taken it: no connection was made, the body never left whole, or the server said no (503, 507). When a
-connection breaks after all was sent, nobody knows: that is `LostAnswerError`, and the caller decides.
+Every batch of records has an idempotency key, so it can be sent again whatever became of the first try: the server
+keeps it once. Only where no try gets an answer nobody knows: that is `LostAnswerError`, and the caller decides.
 """
 
 import gzip
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode, urlsplit
+from uuid import uuid4
 
 import orjson
 import urllib3
@@ -175,11 +175,11 @@ class Client:
 
         Raises:
             UnreachableError: the server has none of them.
-            LostAnswerError: it may have them or not.
+            LostAnswerError: it may have them or not, and does not say.
             RefusedError: it has none of them, and sending the same again would not help.
         """
         body = b"\n".join(records) + b"\n"
-        headers = {"Content-Type": "application/x-ndjson"}
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid4().hex}
         if compress is not None:
             body = _COMPRESSORS[compress](body)
             headers["Content-Encoding"] = compress
@@ -242,14 +242,21 @@ class Client:
         )
 
     def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> _Reply:
+        lost: LostAnswerError | None = None
         for attempt in count(1):
             wait_s = BACKOFF_FIRST_S * 2 ** (attempt - 1)
             try:
                 reply = self._once(method, path, headers, body)
-            except UnreachableError:
+            except UnreachableError as error:
                 # A server that was there may be starting again; one that never was is a mistake: say so.
-                if not self._connected or attempt >= self._attempts_max:
+                if not self._connected:
                     raise
+                if attempt >= self._attempts_max:
+                    raise lost or error from error
+            except LostAnswerError as error:
+                if "Idempotency-Key" not in headers or attempt >= self._attempts_max:
+                    raise
+                lost = error  # what follows may fail as it likes: this try may have been taken
             else:
                 if reply.status not in TRY_AGAIN or attempt >= self._attempts_max:
                     return reply

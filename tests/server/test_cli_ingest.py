@@ -400,17 +400,28 @@ def test_a_server_that_stays_busy_is_given_up(receiver, tmp_path):
     assert "0 records accepted" in result.stderr
 
 
-def test_a_batch_whose_answer_is_lost_is_never_sent_again(receiver, tmp_path):
+def test_a_batch_whose_answer_is_lost_is_sent_again_with_its_key(receiver, tmp_path):
     file = written(tmp_path, "a.ndjson", ndjson(40))
     accepted = (202, {"accepted": 10, "rejected": [], "rejected_count": 0})
     receiver.scripted = [accepted, BREAK, accepted]
     result = ingest(receiver, file, "--batch", 10, "--connections", 1)
+    assert result.exit_code == 0, result.stderr
+    bodies = [request.body for request in receiver.requests]
+    keys = [request.headers["idempotency-key"] for request in receiver.requests]
+    assert len(bodies) == 5
+    assert [(bodies[2], keys[2])] == [(bodies[1], keys[1])]
+    assert len(set(keys)) == 4
+
+
+def test_a_batch_that_never_gets_an_answer_is_named(receiver, tmp_path):
+    file = written(tmp_path, "a.ndjson", ndjson(40))
+    accepted = (202, {"accepted": 10, "rejected": [], "rejected_count": 0})
+    receiver.scripted = [accepted, *[BREAK] * client.ATTEMPTS_MAX, accepted]
+    result = ingest(receiver, file, "--batch", 10, "--connections", 1)
     assert result.exit_code == 2
     assert f"error: {receiver.url} broke the connection after the request was sent\n" in result.stderr
     assert f"  {file}:11 to {file}:20: nobody knows if the server has them\n" in result.stderr
-    bodies = [request.body for request in receiver.requests]
-    assert len(bodies) == len(set(bodies))
-    sent = len(bodies) * 10
+    sent = len({request.body for request in receiver.requests}) * 10
     assert sent == 40 or f"  what follows {file}:{sent} was not sent\n" in result.stderr
 
 
