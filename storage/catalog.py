@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from storage.checked import add_checksum, checksum_holds
 from storage.paths import write_atomically
 
 CATALOG_VERSION = 1
@@ -114,16 +115,17 @@ class Catalog(BaseModel):
 
     def save(self, path: Path, *, durable: bool = False) -> None:
         """Replace the catalog file; `durable` where it must not come back as it was before."""
-        write_atomically(path, self.model_dump_json().encode(), durable=durable)
+        write_atomically(path, add_checksum(self.model_dump_json().encode()), durable=durable)
 
 
 def load_catalog(path: Path) -> Catalog | None:
     """The catalog in a file; None when there is none that can be read (it will be made anew)."""
     try:
-        catalog = Catalog.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        catalog = Catalog.model_validate_json(data) if checksum_holds(data) else None
     except (FileNotFoundError, ValidationError):
         return None
-    return catalog if catalog.version == CATALOG_VERSION else None
+    return catalog if catalog is not None and catalog.version == CATALOG_VERSION else None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 from storage.paths import SegmentDirectory
 
@@ -27,10 +28,15 @@ def quarantine(segment: SegmentDirectory, fd: int, start: int, end: int) -> None
             start += len(piece)
 
 
+def stretches(segment: SegmentDirectory) -> list[tuple[Path, int, int]]:
+    """The files of damaged bytes of a segment, and where each stretch begins and ends in the file it was found in."""
+    found = []
+    for path in sorted(segment.root.glob("damaged-*.bin")):
+        _, start, end = path.stem.rsplit("-", 2)
+        found.append((path, int(start), int(end)))
+    return found
+
+
 def quarantined(segment: SegmentDirectory) -> list[int]:
     """The lengths of the damaged stretches of a segment that were found so far."""
-    found = []
-    for path in segment.root.glob("damaged-*.bin"):
-        _, start, end = path.stem.rsplit("-", 2)
-        found.append(int(end) - int(start))
-    return found
+    return [end - start for _, start, end in stretches(segment)]

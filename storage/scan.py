@@ -7,8 +7,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from storage.errors import FormatUnknown
 from storage.format import (
     FILE_HEADER,
+    FILE_MAGIC,
     FRAME_HEADER,
     FRAME_MAGIC,
     FrameHeader,
@@ -48,19 +50,26 @@ def frames(fd: int, start: int = 0, *, verify: bool, expect: int = 0) -> Iterato
     Raises:
         FormatUnknown: the file is not a data file of a version we know.
     """
-    if start == 0:
-        check_file_header(os.pread(fd, FILE_HEADER.size, 0))
-        start = FILE_HEADER.size
     size = os.fstat(fd).st_size
+    if start == 0:
+        start = FILE_HEADER.size
+        header = os.pread(fd, start, 0)
+        try:
+            check_file_header(header)
+        except FormatUnknown:
+            # A magic that is not ours before a frame that is: the disk forgot, nobody else wrote this.
+            if header.startswith(FILE_MAGIC) or not _frame_at(fd, start, size, verify=True, expect=expect):
+                raise
+            yield Damage(0, start)
     while start < size:
-        header = _frame_at(fd, start, size, verify=verify, expect=expect)
-        if header is None:
-            header = _next_frame(fd, start + 1, size, expect)
-            if header is None:
+        found = _frame_at(fd, start, size, verify=verify, expect=expect)
+        if found is None:
+            found = _next_frame(fd, start + 1, size, expect)
+            if found is None:
                 return
-            yield Damage(start, header.offset)
-        yield header
-        start, expect = header.end, header.until
+            yield Damage(start, found.offset)
+        yield found
+        start, expect = found.end, found.until
 
 
 def _frame_at(fd: int, offset: int, size: int, *, verify: bool, expect: int) -> FrameHeader | None:

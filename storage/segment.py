@@ -1,8 +1,9 @@
 """Sealed segments: their `meta.json`, the checksums in it, and how the live ones are told from the folders alone.
 
-`meta.json` is a catalog entry and, beside it, length and crc32 of every file of the segment:
+`meta.json` is a catalog entry and, beside it, length and crc32 of every file of the segment, and its own checksum in
+front (`storage/checked.py`):
 
-    {"entry": {…}, "files": {"data.log": [length, crc32], "index/….term": [length, crc32], …}}
+    {"crc32": …, "version": 1, "entry": {…}, "files": {"data.log": [length, crc32], "index/….term": [length, crc32], …}}
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.catalog import SegmentEntry
+from storage.checked import add_checksum, checksum_holds
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
 
+META_VERSION = 1
 CHECKSUM_READ_BYTES = 1 << 20
 # What the engine keeps beside the files of its segments and rewrites as it likes.
 _UNCHECKED = frozenset({".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"})
@@ -27,7 +30,7 @@ class SegmentMeta(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: int = 1
+    version: int = META_VERSION
     entry: SegmentEntry
     files: dict[str, tuple[int, int]]
 
@@ -36,7 +39,7 @@ def seal(segment: SegmentDirectory, entry: SegmentEntry) -> None:
     """Write down, durably, what a segment is and the checksums of its files."""
     files = {name: checksum(segment.root / name) for name in file_names(segment)}
     meta = SegmentMeta(entry=entry, files=files)
-    write_atomically(segment.meta, meta.model_dump_json().encode(), durable=True)
+    write_atomically(segment.meta, add_checksum(meta.model_dump_json().encode()), durable=True)
     sync_directory(segment.root.parent)
 
 
@@ -59,9 +62,11 @@ def checksum(path: Path) -> tuple[int, int]:
 def load_meta(segment: SegmentDirectory) -> SegmentMeta | None:
     """What a sealed segment says of itself; None when it is not sealed, or its word can't be read."""
     try:
-        return SegmentMeta.model_validate_json(segment.meta.read_bytes())
+        data = segment.meta.read_bytes()
+        meta = SegmentMeta.model_validate_json(data) if checksum_holds(data) else None
     except (OSError, ValidationError):
         return None
+    return meta if meta is not None and meta.version == META_VERSION else None
 
 
 def index_is_usable(segment: SegmentDirectory) -> bool:

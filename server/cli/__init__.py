@@ -26,6 +26,7 @@ COMMANDS = {
     "ingest": Lazy("server.cli.ingest:ingest", "Send files of logs, or what comes in on a pipe."),
     "query": Lazy("server.cli.query:query", "Ask a question in EDN."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
+    "check": Lazy("server.cli.check:check", "Read all that is stored and say what is damaged."),
     "demo": Lazy("server.cli.demo:demo", "Write believable logs of several services."),
 }
 
