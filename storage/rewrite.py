@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from storage.catalog import Catalog, SegmentEntry, load_catalog
+from storage.drop import remove_retired, retire
 from storage.errors import FrameDamaged, StoreError
 from storage.format import (
     FRAME_RAW_BYTES_TARGET,
@@ -29,7 +30,7 @@ from storage.index import open_index
 from storage.indexer import WRITER_HEAP_BYTES, SegmentIndexer
 from storage.log import IDEMPOTENCY_WINDOW_S
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
-from storage.publication import edit
+from storage.publication import edit_locked, locked
 from storage.quarantine import quarantined
 from storage.scan import frames, read_frame
 from storage.segment import seal
@@ -153,12 +154,14 @@ def _finish(
         return catalog.model_copy(update={"segments": tuple(others)}).with_segment(entry)
 
     try:
-        edit(directory, put_in_place)
+        with locked(directory):
+            # Durably: once the old folders are gone, a catalog that lists them must not come back.
+            edit_locked(directory, put_in_place, durable=True)
+            retire(directory, old)
     except SegmentGone:
         shutil.rmtree(new.root)
         raise
-    for segment in old:
-        shutil.rmtree(segment.root)
+    remove_retired(directory)
     return entry
 
 
