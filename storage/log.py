@@ -107,6 +107,7 @@ class StreamLog:
         self._fd = -1
         self._size = 0
         self._next = FIRST_NUMBER
+        self._rotations: list[Done] = []  # who waits for the segment to end
         self._keys: dict[str, tuple[Ticket, int]] = {}  # in the order of arrival
         self._recover()
         self._thread = threading.Thread(target=self._run, name=f"log-{directory.name}", daemon=True)
@@ -147,6 +148,21 @@ class StreamLog:
             self._rotation = rotation
             self._wake.notify()
 
+    def rotate(self, done: Done) -> None:
+        """Ask for the segment to end now, if it has records.
+
+        Args:
+            done: Called once, from another thread, with the number that the next segment begins with, or the error.
+
+        Raises:
+            LogClosed: the log is closed or closing.
+        """
+        with self._wake:
+            if self._closing:
+                raise LogClosed("the stream's log is being closed", "ask again in a moment")
+            self._rotations.append(done)
+            self._wake.notify()
+
     def close(self) -> None:
         """Write what waits, then let go of the files."""
         with self._wake:
@@ -180,16 +196,21 @@ class StreamLog:
         not_before_s = 0.0
         while True:
             with self._wake:
-                while not self._pending and not self._closing:
+                while not self._pending and not self._rotations and not self._closing:
                     wait_s = self._rotation_due_s(not_before_s)
                     if wait_s is not None and wait_s <= 0:
                         break
                     self._wake.wait(wait_s)
                 batches, self._pending, self._pending_bytes = self._pending, [], 0
-                if not batches and self._closing:
+                rotations, self._rotations = self._rotations, []
+                if not batches and not rotations and self._closing:
                     return
-            if not batches:
+            if rotations:
+                self._rotate_for(rotations)
+            elif not batches:
                 not_before_s = self._rotate_idle()
+                continue
+            if not batches:
                 continue
             outcome: int | Exception
             try:
@@ -218,6 +239,17 @@ class StreamLog:
             log.error("cannot begin a segment of stream %s: %s", self.directory.name, error)  # noqa: TRY400
             return self._clock() + ROTATE_RETRY_S
         return 0.0
+
+    def _rotate_for(self, rotations: list[Done]) -> None:
+        """Begin the next segment unless this one is empty, and tell those who wait."""
+        outcome: int | Exception = self._next
+        try:
+            if self._begun_s is not None:
+                self._begin_segment()
+        except OSError as error:
+            outcome = LogUnwritable(f"cannot begin a segment: {error.strerror}", "look at the disk")
+        for done in rotations:
+            done(outcome)
 
     def _is_full(self) -> bool:
         """Whether the segment has reached one of its bounds; an empty one never has."""

@@ -230,6 +230,22 @@ def test_a_refusing_disk_keeps_nothing_of_the_batch_and_writing_resumes(stream, 
     assert read_all(stream) == {1: b'{"i":0}', 2: b'{"i":1}'}
 
 
+def test_a_segment_ends_when_asked_to_unless_it_is_empty(stream):
+    log = StreamLog(stream)
+    waiter = Waiter()
+    log.rotate(waiter)
+    assert waiter.wait() == 1
+    append(log, b"{}", b"{}")
+    for _ in range(2):
+        log.rotate(waiter)
+        assert waiter.wait() == 3
+    assert append(log, b"{}") == 3
+    log.close()
+    assert stream.segment_firsts() == [1, 3]
+    with pytest.raises(LogClosed):
+        log.rotate(waiter)
+
+
 def test_a_closed_log_takes_nothing(stream):
     log = StreamLog(stream)
     append(log, b"{}")
