@@ -110,6 +110,7 @@ class StreamLog:
         self._rotations: list[Done] = []  # who waits for the segment to end
         self._keys: dict[str, tuple[Ticket, int]] = {}  # in the order of arrival
         self._recover()
+        self._recall()
         self._thread = threading.Thread(target=self._run, name=f"log-{directory.name}", daemon=True)
         self._thread.start()
 
@@ -367,7 +368,6 @@ class StreamLog:
                 log.error("%s: bytes %d to %d are damaged and skipped", segment.data, found.start, found.end)
             elif not found.continues:  # the end of a batch: all of it is there
                 end, self._next = found.end, found.until
-        self._recall()
         sealed = load_meta(segment)
         if sealed is not None:
             # There was a segment behind it once, which a loss of power took away before it had a record.

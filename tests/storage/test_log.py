@@ -168,7 +168,10 @@ def test_a_key_is_remembered_with_its_batch_across_restarts(stream):
     waiter.wait()
     append(log, b"{}")
     log.close()
-    for _ in range(2):
+    newest = stream.segment(99).root
+    for crashed in (False, False, True):
+        if crashed:
+            newest.mkdir()  # and no file in it yet
         log = StreamLog(stream, segment_bytes_max=100)
         assert log.seen("order-1") == (ticket, 2)
         assert log.seen("order-0") is None
