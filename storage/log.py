@@ -15,7 +15,6 @@ at all; a key is remembered for IDEMPOTENCY_WINDOW_S after its batch came.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -23,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from storage.errors import LogClosed, LogUnwritable
+from storage.errors import LogClosed, LogUnwritable, unwritable
 from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_header, read_ticket
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
@@ -109,8 +108,12 @@ class StreamLog:
         self._next = FIRST_NUMBER
         self._rotations: list[Done] = []  # who waits for the segment to end
         self._keys: dict[str, tuple[Ticket, int]] = {}  # in the order of arrival
-        self._recover()
-        self._recall()
+        try:
+            self._recover()
+            self._recall()
+        except OSError as error:
+            log.error("cannot open the log of stream %s: %s", directory.name, error)  # noqa: TRY400
+            raise unwritable(error) from error
         self._thread = threading.Thread(target=self._run, name=f"log-{directory.name}", daemon=True)
         self._thread.start()
 
@@ -314,13 +317,7 @@ class StreamLog:
             log.error("cannot take back a failed write of stream %s: %s", self.directory.name, second)  # noqa: TRY400
             os.close(self._fd)
             self._fd = -1
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = (
-            "make room on the disk; writing resumes by itself"
-            if full
-            else "look at the disk and the server's log"
-        )
-        return LogUnwritable(f"the disk refused the batch: {error.strerror}", hint, out_of_space=full)
+        return unwritable(error)
 
     def _begin_segment(self) -> None:
         """Open a new segment whose first record is the next one."""
@@ -388,7 +385,8 @@ class StreamLog:
         for first, generation in self.directory.segment_folders():
             path = self.directory.segment(first, generation).data
             try:
-                if path.stat().st_mtime < oldest_s:
+                found_file = path.stat()
+                if found_file.st_mtime < oldest_s or found_file.st_size < FILE_HEADER.size:
                     continue
                 fd = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
