@@ -45,7 +45,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/query", query),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/healthz", Health()),
-        ("/readyz", Ready(parts.settings.data)),
+        ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):
         app.add_route(path, resource)
     return app

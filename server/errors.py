@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.TooManyStreams, 422),
     (store.ResultTooLarge, 400),
     (store.KeyReused, 422),
+    (store.DiskNearlyFull, 507),
     (store.LogClosed, 503),
     (store.IndexBusy, 503),
     (store.LogUnwritable, 503),
@@ -85,9 +87,18 @@ async def _on_store_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: store.StoreError, _params: dict[str, Any]
 ) -> None:
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, store.DiskNearlyFull):  # which is logged once, when it begins
         log.error("%s: %s", error.code, error.message)
     _answer(resp, status, {"errors": [error_item(error.code, error.message, error.hint)]})
+
+
+async def _on_os_error(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: OSError, params: dict[str, Any]
+) -> None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+        await _on_store_error(req, resp, store.unwritable(error), params)
+    else:
+        await _on_bug(req, resp, error, params)
 
 
 async def _on_query_error(
@@ -139,5 +150,6 @@ def install(app: falcon.asgi.App[Any, Any]) -> None:
     app.add_error_handler(Exception, _on_bug)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     app.add_error_handler(store.StoreError, _on_store_error)
+    app.add_error_handler(OSError, _on_os_error)
     app.add_error_handler(QueryError, _on_query_error)
     app.add_error_handler(RequestError, _on_request_error)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from server.space import FreeSpace
 from storage.errors import BadRecord, KeyReused, LogClosed, TooManyStreams
 from storage.format import Ticket
 from storage.log import StreamLog
@@ -115,6 +116,7 @@ class Ingest:
         self._under_way: dict[tuple[str, str], asyncio.Future[int]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="open-log")
         self._closed = False
+        self.space: FreeSpace | None = None  # who refuses records when the disk is nearly full
 
     async def write(
         self, stream: str, decoded: Iterable[dict[str, Any] | BadRecord], retry: Retry | None = None
@@ -128,9 +130,12 @@ class Ingest:
 
         Raises:
             StoreError: none was kept, for a reason that lies not in the records.
+            DiskNearlyFull: there is too little room.
             KeyReused: another batch came with the same key.
         """
         check_stream_name(stream)
+        if self.space is not None:
+            self.space.check()
         now_us = self._clock()
         rejected = Rejected()
         times_us: list[int] = []

@@ -33,3 +33,9 @@ class Settings(BaseModel):
     refresh_s: float = Field(
         30.0, gt=0, description="how long ?refresh=wait waits for the index before it answers without"
     )
+    free_space_min_percent: float = Field(
+        5.0,
+        ge=0,
+        le=50,
+        description="percent of the disk that stay free: below, records are refused and nothing else; 0 for none",
+    )

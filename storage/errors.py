@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class StoreError(Exception):
     """A failure the caller can act on.
@@ -92,6 +94,23 @@ class LogUnwritable(StoreError):
     def __init__(self, message: str, hint: str = "", *, out_of_space: bool = False) -> None:
         super().__init__(message, hint)
         self.out_of_space = out_of_space
+
+
+def unwritable(error: OSError) -> LogUnwritable:
+    """What the disk's refusal means to a sender."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = (
+        "make room on the disk; writing resumes by itself"
+        if full
+        else "look at the disk and the server's log"
+    )
+    return LogUnwritable(f"the disk refused the batch: {error.strerror}", hint, out_of_space=full)
+
+
+class DiskNearlyFull(StoreError):
+    """The disk has less room than must stay free; nothing of the batch was kept."""
+
+    code = "disk-nearly-full"
 
 
 class LogClosed(StoreError):

@@ -16,6 +16,7 @@ from server.app import Parts, create_app
 from server.engine import Engine
 from server.ingest import Ingest
 from server.settings import Settings
+from server.space import FreeSpace
 from storage.indexer import hold_lock
 from storage.paths import DataDirectory
 from storage.store import Store
@@ -51,6 +52,7 @@ async def _serve(settings: Settings) -> None:
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
     engine = Engine(store, now_us)
     engine.warm_up()
+    ingest.space = FreeSpace(settings.data, settings.free_space_min_percent)
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import falcon
 import falcon.asgi
 import orjson
+
+from server.errors import error_item
+from server.ingest import Ingest
+from server.space import HINT
+from storage.errors import UnknownStream
+from storage.store import Store
 
 HEARTBEAT_FILE = "indexer.alive"
 HEARTBEAT_S = 1.0
@@ -26,25 +33,70 @@ class Health:
 
 
 class Ready:
-    """Whether records can come in and become searchable."""
+    """Whether records can come in and become searchable, and what else one should know."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, store: Store, ingest: Ingest) -> None:
         self._heartbeat = data / HEARTBEAT_FILE
+        self._store = store
+        self._ingest = ingest
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """200 when all works, 503 with the reason when not."""
+        """200 when all works, perhaps with warnings; 503 with the reason when not."""
+        problems = self._problems()
+        streams = self._streams()
+        body = {
+            "status": "not ready" if problems else "ready",
+            "errors": problems,
+            "warnings": self._warnings(streams),
+            "streams": streams,
+        }
+        resp.status = falcon.HTTP_503 if problems else falcon.HTTP_200
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = orjson.dumps(body)
+
+    on_head = on_get
+
+    def _problems(self) -> list[dict[str, Any]]:
         try:
             age_s = time.time() - self._heartbeat.stat().st_mtime
         except FileNotFoundError:
             age_s = float("inf")
-        problems = []
-        if age_s > HEARTBEAT_STALE_S:
-            since = "has not started" if age_s == float("inf") else f"was last seen {age_s:.0f} s ago"
-            problems.append(
-                {"code": "indexer-silent", "message": f"the indexer {since}: new records are kept, not found"}
-            )
-        resp.status = falcon.HTTP_503 if problems else falcon.HTTP_200
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = orjson.dumps({"status": "not ready" if problems else "ready", "errors": problems})
+        if age_s <= HEARTBEAT_STALE_S:
+            return []
+        since = "has not started" if age_s == float("inf") else f"was last seen {age_s:.0f} s ago"
+        return [error_item("indexer-silent", f"the indexer {since}: new records are kept, not found")]
 
-    on_head = on_get
+    def _streams(self) -> dict[str, dict[str, int]]:
+        """What is not whole, by the name of its stream; streams that are whole are left out."""
+        found = {}
+        for name in self._store.stream_names():
+            try:
+                segments = self._store.catalog(name).segments
+            except UnknownStream:
+                continue  # deleted since it was listed
+            counts = {
+                "damaged": sum(segment.damaged for segment in segments),
+                "damaged_bytes": sum(segment.damaged_bytes for segment in segments),
+                "rebuilding": sum(segment.rebuilding or segment.catching_up for segment in segments),
+            }
+            if any(counts.values()):
+                found[name] = counts
+        return found
+
+    def _warnings(self, streams: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+        """What does not keep the store from its work."""
+        space = self._ingest.space
+        full = space.problem if space is not None else None
+        warnings = [error_item("disk-nearly-full", full, HINT)] if full else []
+        for name, counts in streams.items():
+            if counts["damaged"]:
+                message = (
+                    f"{counts['damaged']} stretches of {name} are damaged, {counts['damaged_bytes']} bytes"
+                )
+                warnings.append(error_item("data-damaged", message, "the rest is served; see klomp check"))
+            if counts["rebuilding"]:
+                message = f"the index of {counts['rebuilding']} segments of {name} is being made anew"
+                warnings.append(
+                    error_item("index-rebuilding", message, "answers say that they are not complete")
+                )
+        return warnings
