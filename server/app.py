@@ -12,10 +12,14 @@ from server import errors
 from server.engine import Engine
 from server.ingest import Ingest
 from server.resources.health import Health, Ready
+from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
 from server.resources.query import Query
+from server.resources.stream import Stream
 from server.resources.streams import Streams
 from server.settings import Settings
+from server.streams import StreamAdmin
+from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.store import Store
 
@@ -30,6 +34,8 @@ class Parts:
     ingest: Ingest
     engine: Engine
     query_threads: Executor
+    metadata: Metadata
+    admin: StreamAdmin
 
 
 def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
@@ -44,6 +50,9 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/query", query),
         ("/v1/query", query),
         ("/v1/streams", Streams(parts.store, parts.data)),
+        ("/v1/streams/{stream}", Stream(parts.admin)),
+        ("/v1/jobs", Jobs(parts.metadata)),
+        ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):

@@ -42,6 +42,7 @@ class RequestError(Exception):
 
 _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.BadStreamName, 400),
+    (store.BadSettings, 400),
     (store.UnknownStream, 404),
     (store.TooManyStreams, 422),
     (store.ResultTooLarge, 400),
@@ -50,6 +51,7 @@ _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.LogClosed, 503),
     (store.IndexBusy, 503),
     (store.LogUnwritable, 503),
+    (store.MetadataUnwritable, 503),
     (store.StoreError, 500),
 )
 
@@ -89,7 +91,8 @@ async def _on_store_error(
     status = status_of(error)
     if status >= 500 and not isinstance(error, store.DiskNearlyFull):  # which is logged once, when it begins
         log.error("%s: %s", error.code, error.message)
-    _answer(resp, status, {"errors": [error_item(error.code, error.message, error.hint)]})
+    mistakes = (error, *error.others) if isinstance(error, store.BadSettings) else (error,)
+    _answer(resp, status, {"errors": [error_item(one.code, one.message, one.hint) for one in mistakes]})
 
 
 async def _on_os_error(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from server.space import FreeSpace
+from storage.drop import delete_stream
 from storage.errors import BadRecord, KeyReused, LogClosed, TooManyStreams
 from storage.format import Ticket
-from storage.log import StreamLog
-from storage.paths import DataDirectory, check_stream_name
+from storage.log import Rotation, StreamLog
+from storage.paths import DataDirectory, check_stream_name, sync_directory
 from storage.record import normalise
 
 REJECTED_LISTED_MAX = 100  # an answer that names a hundred mistakes has made its point; all are counted
@@ -104,9 +105,18 @@ class Ingest:
         data: Where the streams lie.
         clock: The time of arrival.
         streams_max: How many streams may exist.
+        rotation_of: When the segments of a stream end, by its name; asked from a thread when its log is opened.
     """
 
-    def __init__(self, data: DataDirectory, clock: Clock, streams_max: int) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        clock: Clock,
+        streams_max: int,
+        rotation_of: Callable[[str], Rotation] = lambda _: Rotation(),
+    ) -> None:
+        self._rotation_of = rotation_of
+        self._deleting: set[str] = set()
         self._data = data
         self._clock = clock
         self._streams_max = streams_max
@@ -153,7 +163,7 @@ class Ingest:
             lines.append(line)
         if not lines:
             return Outcome(0, 0, rejected)
-        log = self._logs.get(stream) or await self._open(stream)
+        log = self._logs.get(stream) or await self.open(stream)
         if self._completions is None:
             self._completions = Completions(asyncio.get_running_loop())
         completions = self._completions
@@ -194,8 +204,18 @@ class Ingest:
             if self._under_way.get(name) is future:
                 del self._under_way[name]
 
-    async def _open(self, stream: str) -> StreamLog:
-        """Open a stream's log once, however many ask for it."""
+    async def open(self, stream: str) -> StreamLog:
+        """A stream's log, opened once, however many ask for it; the stream is made if it is not there.
+
+        Raises:
+            TooManyStreams: it would be one too many.
+            LogClosed: the server is stopping, or the stream being deleted.
+        """
+        log = self._logs.get(stream)
+        if log is not None:
+            return log
+        if stream in self._deleting:
+            raise LogClosed(f"the stream {stream!r} is being deleted", "send the batch again in a moment")
         task = self._opening.get(stream)
         if task is None:
             task = self._opening[stream] = asyncio.ensure_future(self._open_once(stream))
@@ -205,16 +225,88 @@ class Ingest:
     async def _open_once(self, stream: str) -> StreamLog:
         if self._closed:
             raise LogClosed("the server is stopping", "send the batch again in a moment")
+        self._check_room(stream)
+        log = await asyncio.get_running_loop().run_in_executor(self._threads, self._open_log, stream)
+        self._logs[stream] = log
+        return log
+
+    def _open_log(self, stream: str) -> StreamLog:
+        return StreamLog(
+            self._data.stream(stream), self._rotation_of(stream), clock=lambda: self._clock() / 1e6
+        )
+
+    def _check_room(self, stream: str) -> None:
         names = self._data.stream_names()
         if stream not in names and len(names) >= self._streams_max:
             raise TooManyStreams(
                 f"there are {len(names)} streams already, the most that may be",
                 "send to one that exists, or raise streams_max",
             )
-        directory = self._data.stream(stream)
-        log = await asyncio.get_running_loop().run_in_executor(self._threads, StreamLog, directory)
-        self._logs[stream] = log
-        return log
+
+    def is_open(self, stream: str) -> bool:
+        """Whether a stream's log is open."""
+        return stream in self._logs
+
+    async def create(self, stream: str) -> bool:
+        """Make a stream without records; whether it was not there.
+
+        Raises:
+            BadStreamName: no stream can have this name.
+            TooManyStreams: it would be one too many.
+            LogClosed: one of its name is being deleted.
+        """
+        check_stream_name(stream)
+        if stream in self._deleting:
+            raise LogClosed(f"the stream {stream!r} is being deleted", "try again in a moment")
+        self._check_room(stream)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._create_folder, stream)
+
+    def _create_folder(self, stream: str) -> bool:
+        root = self._data.stream(stream).root
+        root.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            root.mkdir()
+        except FileExistsError:
+            return False
+        sync_directory(root.parent)
+        return True
+
+    async def rotate_by(self, stream: str, rotation: Rotation) -> None:
+        """Let the segments of a stream end by other rules from now on."""
+        opening = self._opening.get(stream)
+        if opening is not None:
+            await asyncio.wait([opening])  # it may have asked for the rules before they changed
+        log = self._logs.get(stream)
+        if log is not None:
+            log.rotate_by(rotation)
+
+    async def delete(self, stream: str) -> bool:
+        """Take a stream away with all its records; whether everybody let go of it in time.
+
+        What was acknowledged goes with it; what comes while it goes is refused, and what comes then makes a new stream.
+
+        Raises:
+            UnknownStream: there is none.
+            LogClosed: it is being deleted already.
+            OSError: the disk refused; the stream is there as it was.
+        """
+        if stream in self._deleting:
+            raise LogClosed(f"the stream {stream!r} is being deleted", "wait for the answer to that")
+        self._deleting.add(stream)
+        try:
+            opening = self._opening.get(stream)
+            if opening is not None:
+                await asyncio.wait([opening])
+            log = self._logs.pop(stream, None)
+            # A thread of its own: it may wait for the indexer for long, and others want to open their logs.
+            return await asyncio.to_thread(self._delete, stream, log)
+        finally:
+            self._deleting.discard(stream)
+
+    def _delete(self, stream: str, log: StreamLog | None) -> bool:
+        if log is not None:
+            log.close()
+        return delete_stream(self._data, stream)
 
     def next_number(self, stream: str) -> int | None:
         """The number that the next record of an open stream gets."""

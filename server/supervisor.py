@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from server.processes import ROLES
 from server.settings import Settings
 from storage.indexer import hold_lock
+from storage.metadata import set_damaged_aside
+from storage.paths import DataDirectory
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Supervisor:
 
     Raises:
         StoreLocked: another server has the data directory.
+        FormatUnknown: a newer klomp wrote its metadata.
+        MetadataUnwritable: the disk refuses them.
         PortTaken: the address cannot be listened on.
     """
 
@@ -55,6 +59,7 @@ class Supervisor:
         self._settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
         self._lock = hold_lock(settings.data / "klomp.lock", f"another klomp serves {settings.data}")
+        set_damaged_aside(DataDirectory(settings.data).metadata, time.time_ns() // 1000)
         check_port(settings.host, settings.port)
         self._children = [_Child(role) for role in ROLES]
         self._stopping = False

@@ -82,6 +82,12 @@ class FrameDamaged(StoreError):
     code = "frame-damaged"
 
 
+class MetadataUnwritable(StoreError):
+    """What is set cannot be written: the disk is full, or refuses."""
+
+    code = "metadata-unwritable"
+
+
 class LogUnwritable(StoreError):
     """The disk refused bytes: nothing of the batch was kept.
 

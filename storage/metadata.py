@@ -9,6 +9,8 @@ refused rather than guessed at. https://www.sqlite.org/pragma.html#pragma_user_v
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -19,11 +21,13 @@ from typing import Any, Literal
 
 import orjson
 
-from storage.errors import FormatUnknown
+from storage.errors import FormatUnknown, MetadataUnwritable
 
 BUSY_TIMEOUT_MS = 10_000  # how long to wait for another process's write, which takes milliseconds
 JOBS_KEPT = 100  # runs remembered of each kind: some hours of a job that runs every minute
 JOBS_LISTED_MAX = 1000  # in one answer
+
+log = logging.getLogger(__name__)
 
 JobState = Literal["running", "done", "failed"]
 
@@ -115,6 +119,12 @@ class Metadata:
                 for statement in statements:
                     database.execute(statement)
             database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def damage(self) -> str | None:
+        """What is wrong with the file, None when all is well. Reads all of it."""
+        with self._lock:
+            found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return None if found == "ok" else str(found)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -252,6 +262,39 @@ class Metadata:
         """Forget that a run was asked for, now that it begins."""
         with self._writing() as database:
             database.execute("DELETE FROM asked WHERE kind = ?", (kind,))
+
+
+def set_damaged_aside(path: Path, now_us: int) -> Path | None:
+    """Move a metadata file that cannot be read out of the way; where to, None when all is well.
+
+    For a store that starts: it comes up with what is not set, which keeps every record, rather than not at all.
+
+    Raises:
+        FormatUnknown: it is whole, and a newer program wrote it.
+        MetadataUnwritable: the disk refuses.
+    """
+    try:
+        metadata = Metadata(path)
+        try:
+            damage = metadata.damage()
+        finally:
+            metadata.close()
+    except (
+        sqlite3.OperationalError
+    ) as error:  # the disk or another process is in the way, not what is in the file
+        raise MetadataUnwritable(
+            f"cannot use {path}: {error}", "look at its permissions and the disk"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        damage = str(error)
+    if damage is None:
+        return None
+    aside = path.with_name(f"{path.name}.damaged-{now_us}")
+    log.error("%s is damaged (%s) and moved to %s; what was set must be set again", path, damage, aside.name)
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 def _stream_row(row: tuple[str, str, int, int]) -> StreamRow:

@@ -8,6 +8,7 @@ A duration is a text of numbers and units, `7d` or `1h30m`; a size is a number o
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from storage.errors import BadSettings
 from storage.log import SEGMENT_AGE_S_MAX, SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX, Rotation
+
+log = logging.getLogger(__name__)
 
 SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 """Seconds of each unit of a duration, the largest first. Months and years are none: their lengths differ."""
@@ -178,6 +181,15 @@ def read_settings(given: object) -> StreamSettings:
     except ValidationError as error:
         mistakes = [_mistake(detail) for detail in error.errors()]
         raise BadSettings.of(mistakes) from error
+
+
+def stored_settings(name: str, given: Mapping[str, Any]) -> StreamSettings:
+    """The settings that were stored of a stream. Where this program cannot read them it keeps all, and says so."""
+    try:
+        return read_settings(given)
+    except BadSettings as error:
+        log.error("the stored settings of stream %s are not used: %s", name, error.message)  # noqa: TRY400
+        return StreamSettings()
 
 
 def merge(settings: Mapping[str, Any], change: object) -> dict[str, Any]:

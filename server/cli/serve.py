@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from server.settings import Settings
 from server.supervisor import PortTaken, Supervisor
-from storage.errors import StoreLocked
+from storage.errors import StoreError
 
 EXIT_USAGE = 2
 
@@ -44,7 +44,7 @@ def supervise(settings: Settings, on_tick: Callable[[Supervisor], None]) -> None
     )
     try:
         supervisor = Supervisor(settings)
-    except (StoreLocked, PortTaken) as error:
+    except (StoreError, PortTaken) as error:
         hint = getattr(error, "hint", "") or "stop what listens there, or use another --port"
         click.echo(f"klomp: {error}\nhint: {hint}", err=True)
         sys.exit(EXIT_USAGE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import uvloop
 from granian.constants import Interfaces
@@ -17,10 +19,15 @@ from server.engine import Engine
 from server.ingest import Ingest
 from server.settings import Settings
 from server.space import FreeSpace
+from server.streams import StreamAdmin, rotation_of
 from storage.indexer import hold_lock
+from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.store import Store
 
+log = logging.getLogger(__name__)
+
+TEND_S = 15.0  # how often idle streams and unused files are looked after
 GC_THRESHOLDS = (
     100_000,
     50,
@@ -48,7 +55,10 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     data = DataDirectory(settings.data)
     store = Store(data)
-    ingest = Ingest(data, now_us, settings.streams_max)
+    metadata = Metadata(data.metadata)
+    ingest = Ingest(data, now_us, settings.streams_max, partial(rotation_of, metadata))
+    admin = StreamAdmin(data, store, metadata, ingest, now_us)
+    admin.forget_deleted()
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
     engine = Engine(store, now_us)
     engine.warm_up()
@@ -56,7 +66,7 @@ async def _serve(settings: Settings) -> None:
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    app = create_app(Parts(settings, data, store, ingest, engine, threads))
+    app = create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin))
     server = Server(
         app,
         address=settings.host,
@@ -67,10 +77,24 @@ async def _serve(settings: Settings) -> None:
         backlog=1024,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    tending = asyncio.create_task(_tend(store, admin))
     try:
         await server.serve()
     finally:
+        tending.cancel()
         # What was appended is written and told, even where the answer can't be delivered any more.
         await asyncio.to_thread(ingest.close)
         threads.shutdown()
         store.close()
+        metadata.close()
+
+
+async def _tend(store: Store, admin: StreamAdmin) -> None:
+    """Do, again and again, what no request asks for."""
+    while True:
+        await asyncio.sleep(TEND_S)
+        try:
+            await asyncio.to_thread(store.let_go)
+            await admin.open_idle()
+        except Exception:
+            log.exception("tending the streams failed; it goes on in %.0f s", TEND_S)

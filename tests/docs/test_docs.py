@@ -22,19 +22,23 @@ from server.cli import COMMANDS
 from server.encode import ENCODERS
 from server.engine import Engine
 from server.ingest import REJECTED_LISTED_MAX, Ingest
+from server.jobs import JOBS
 from server.protocols import PROTOCOLS
 from server.protocols.edn import EDN_CHARACTERS_MAX
 from server.resources.health import HEARTBEAT_STALE_S
 from server.resources.query import QUERY_BYTES_MAX
 from server.settings import Settings
+from server.streams import SEGMENTS_LISTED_MAX, StreamAdmin
 from storage import format as data_format
 from storage import log as data_log
 from storage import record
 from storage.catalog import CATALOG_VERSION, Catalog, SegmentEntry
 from storage.index import WORD_BYTES_MAX, create_index
+from storage.metadata import JOBS_KEPT, JOBS_LISTED_MAX, Metadata
 from storage.paths import DataDirectory
 from storage.segment import SegmentMeta
 from storage.store import Store
+from storage.stream_settings import StreamSettings
 from tests.docs.blocks import PAGES, ROOT, anchors, blocks, code, links, prose, table
 from tests.docs.session import SHOWN_URL, Session
 from tests.support.serving import Serving
@@ -44,6 +48,7 @@ HTTP_API = DOCS / "http-api.md"
 DATA_LOG = DOCS / "formats" / "data-log.md"
 CATALOG = DOCS / "formats" / "catalog.md"
 INDEX = DOCS / "formats" / "index.md"
+STREAMS = DOCS / "streams.md"
 SOURCES = sorted(path for folder in ("server", "storage") for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -151,6 +156,7 @@ def definitions(path):
         "server/settings.py",
         "server/cli/__init__.py",
         "server/processes/__init__.py",
+        "server/jobs/__init__.py",
         "server/app.py",
     ],
 )
@@ -185,8 +191,12 @@ def app(tmp_path):
     store = Store(data)
     with ThreadPoolExecutor(1) as threads:
         ingest = Ingest(data, lambda: 0, settings.streams_max)
-        yield create_app(Parts(settings, data, store, ingest, Engine(store, lambda: 0), threads))
+        metadata = Metadata(data.metadata)
+        admin = StreamAdmin(data, store, metadata, ingest, lambda: 0)
+        engine = Engine(store, lambda: 0)
+        yield create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin))
         ingest.close()
+        metadata.close()
 
 
 def test_every_route_is_documented_and_no_other(app):
@@ -289,6 +299,23 @@ def test_what_a_record_is_called_is_documented():
     }
 
 
+def test_every_job_is_documented():
+    rows = table(STREAMS, "job", "every", "does", "its outcome")
+    assert {code(row["job"])[0]: row["every"] for row in rows} == {
+        job.kind: f"{job.every_s} s" for job in JOBS.values()
+    }
+
+
+def test_every_setting_of_a_stream_is_documented_with_its_default():
+    defaults = {
+        f"{group}.{name}": json.dumps(default)
+        for group, settings in StreamSettings().to_json().items()
+        for name, default in settings.items()
+    }
+    rows = table(STREAMS, "setting", "default", "what it is")
+    assert {code(row["setting"])[0]: code(row["default"])[0] for row in rows} == defaults
+
+
 def grouped(number):
     return f"{number:,}".replace(",", " ")
 
@@ -308,6 +335,9 @@ def grouped(number):
         (HTTP_API, data_log.IDEMPOTENCY_WINDOW_S // 3600),
         (INDEX, WORD_BYTES_MAX),
         (CATALOG, int(HEARTBEAT_STALE_S)),
+        (STREAMS, SEGMENTS_LISTED_MAX),
+        (STREAMS, JOBS_KEPT),
+        (STREAMS, JOBS_LISTED_MAX),
     ],
 )
 def test_bounds_are_documented(path, bound):

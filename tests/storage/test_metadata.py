@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from storage.errors import FormatUnknown
-from storage.metadata import MIGRATIONS, JobRow, Metadata, StreamRow
+from storage.errors import FormatUnknown, MetadataUnwritable
+from storage.metadata import MIGRATIONS, JobRow, Metadata, StreamRow, set_damaged_aside
 
 
 @pytest.fixture
@@ -108,3 +108,33 @@ def test_a_job_that_is_asked_for_twice_is_asked_for_once(metadata):
     assert metadata.asked_jobs() == ["a", "b"]
     metadata.take_asked_job("b")
     assert metadata.asked_jobs() == ["a"]
+
+
+def test_a_damaged_file_is_set_aside_and_a_store_comes_up_without_it(tmp_path):
+    path = tmp_path / "klomp.db"
+    assert set_damaged_aside(path, 1) is None
+    metadata = Metadata(path)
+    metadata.change_stream("app", lambda _: {"a": 1}, 5)
+    for n in range(60):
+        metadata.change_stream(f"s{n}", lambda _: {"text": "x" * 2000}, 5)
+    metadata.close()
+    assert set_damaged_aside(path, 1) is None
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    assert set_damaged_aside(path, 7) == tmp_path / "klomp.db.damaged-7"
+    assert (tmp_path / "klomp.db.damaged-7").exists()
+    metadata = Metadata(path)
+    assert metadata.streams() == []
+    metadata.close()
+    path.write_bytes(b"no database at all" * 1000)
+    assert set_damaged_aside(path, 8) is not None
+    assert set_damaged_aside(path, 9) is None
+
+
+def test_a_file_that_cannot_be_opened_is_no_damage(tmp_path):
+    path = tmp_path / "klomp.db"
+    path.mkdir()
+    with pytest.raises(MetadataUnwritable):
+        set_damaged_aside(path, 1)
+    assert path.is_dir()

@@ -1,0 +1,10 @@
+"""What the scheduler does from time to time: one job a file, one line here."""
+
+from __future__ import annotations
+
+from server.jobs.base import Job
+from server.jobs.compaction import COMPACTION
+from server.jobs.housekeeping import HOUSEKEEPING
+from server.jobs.retention import RETENTION
+
+JOBS: dict[str, Job] = {job.kind: job for job in (RETENTION, COMPACTION, HOUSEKEEPING)}

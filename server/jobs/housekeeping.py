@@ -1,0 +1,35 @@
+"""The job `housekeeping`: removes what crashes, deleted streams and ended processes left on the disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.jobs.base import Job, JobContext
+from storage.drop import collect, empty_trash, remove_stale_views
+from storage.errors import UnknownStream
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Remove what nobody needs; how much of what there was."""
+    segments = 0
+    for name in context.data.stream_names():
+        if context.stopping():
+            break
+        try:
+            segments += collect(context.data.stream(name), context.now_us() / 1_000_000)
+        except UnknownStream:
+            continue  # it was deleted since it was listed
+    return {
+        "segments": segments,
+        "streams": empty_trash(context.data),
+        "views": remove_stale_views(context.data),
+        "runs": context.metadata.forget_jobs(),
+    }
+
+
+HOUSEKEEPING = Job(
+    kind="housekeeping",
+    summary="removes what crashes, deleted streams and ended processes left, and forgets old runs of jobs",
+    every_s=600,
+    run=run,
+)
