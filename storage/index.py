@@ -39,7 +39,9 @@ COLUMN_DEPTH_MAX = 20  # maps and arrays in one another; what lies deeper gets n
 
 _MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
 _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NEEDS_CARE = re.compile(rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]')  # in a record's JSON
+_NEEDS_CARE = re.compile(  # in a record's JSON; a column holds -0.0 to be less than 0
+    rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]|[:,[]-0\.0[],}]'
+)
 # Floats that the engine's JSON reader gets wrong by a bit: of 16 digits and more, or with an exponent.
 _INEXACT_IN_JSON = re.compile(rb"[:,[]-?(?:(?=[\d.]{17})\d+\.|\d(?:\.\d+)?[eE])")
 _REPLACEMENT = "\ufffd"
@@ -199,7 +201,7 @@ def _marked(value: Any) -> Any:
         return [_marked(item) for item in value]
     if type(value) is dict:
         return _marked_map(value)
-    return value
+    return 0 if type(value) is float and not value else value
 
 
 def _has_long_text(value: Any) -> bool:

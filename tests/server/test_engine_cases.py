@@ -35,6 +35,8 @@ CASES: list[tuple[str, list[dict[str, Any]], list[Any], list[int]]] = [
     ("past the last integer", [{"x": 2**64 - 1}, {"x": 2.0**64}], ["=", "x", 2.0**64], [1]),
     ("past the last signed one", [{"x": 2**63 - 1}, {"x": 2.0**63}, {"x": 2**63}], ["=", "x", 2**63], [1, 2]),
     ("among others", [{"x": 2**63 - 1}, {"x": 2.0**63}, {"x": 3}], ["in", "x", [3, 2**63 - 1]], [0, 2]),
+    ("zero is zero", [{"x": [-0.0, -1.5]}, {"x": 0}, {"x": -0.5}], [">=", "x", 0], [0, 1]),
+    ("nothing below zero", [{"x": -0.0}, {"x": 0.5}], ["<", "x", 0], []),
     ("below a negative fraction", [{"x": 2**63}, {"x": 1}], ["<", "x", -0.5], []),
     ("between negative fractions", [{"x": 10**19}, {"x": 7}], ["between", "x", -2.5, -0.5], []),
     ("fractions below one", [{"x": -3}, {"x": -2.5}, {"x": 10**19}], ["<=", "x", -2.5], [0, 1]),
@@ -130,6 +132,7 @@ GROUPS: list[tuple[str, list[dict[str, Any]], list[Any], dict[str, Any], list[li
     ("a group of those without", [{"x": 1}, {}, {"x": []}], ["x"], {"n": ["count"]}, [[1, 1], [None, 2]]),
     ("a key that is a map", [{"x": {"y": 1}}], ["x"], {"n": ["count"]}, [[None, 1]]),
     ("dates as keys", [{"x": "2024-01-01T00:00:00Z"}], ["x"], {"n": ["count"]}, [["2024-01-01T00:00:00Z", 1]]),
+    ("zeros are one", [{"x": -0.0}, {"x": 0.0}, {"x": 0}, {"x": 0.5}], ["x"], {"n": ["count"]}, [[0, 3], [0.5, 1]]),
     ("keys far down", [deep(["x", "y"]), deep("x")], [BOTTOM], {"n": ["count"]}, [["x", 2], ["y", 1]]),
     ("nothing that matches", [{"y": 1}], [], {"n": ["avg", "x", ["=", "y", 2]]}, [[None]]),
 ]  # fmt: skip

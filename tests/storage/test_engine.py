@@ -122,6 +122,13 @@ def test_a_column_of_floats_rounds_its_large_integers(probe: Any) -> None:
     assert found.term("x", 2**53 + 1) == [0]
 
 
+def test_a_column_of_floats_has_two_zeros(probe: Any) -> None:
+    """Hence -0.0 goes in as 0."""
+    found = probe({"x": -0.0}, {"x": 0.0}, {"x": 0.5})
+    assert found.find("attributes.x:>=0") == [1, 2]
+    assert found.find("attributes.x:<0") == [0]
+
+
 def test_long_strings_are_no_terms_and_are_cut_in_columns(probe: Any) -> None:
     found = probe({"x": "y" * 65_000}, {"x": "y" * 65_531}, {"x": "y" * 70_000})
     assert found.term("x", "y" * 65_000) == [0]
