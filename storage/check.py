@@ -20,7 +20,7 @@ from storage.check_index import IndexFiles, check_footer, check_meta, read_index
 from storage.errors import FormatUnknown, UnknownStream
 from storage.findings import Finding, Severity
 from storage.format import FILE_HEADER
-from storage.locks import is_held
+from storage.locks import is_held, shared
 from storage.paths import STREAM_NAME, DataDirectory, SegmentDirectory, StreamDirectory
 from storage.quarantine import stretches
 from storage.segment import SegmentMeta, checksum, file_names, load_meta, recover_entries
@@ -28,7 +28,6 @@ from storage.versions import HINT, unknown_versions
 from storage.view import META, read_meta, segment_ids
 
 LOOK_AGAIN_S = 0.3  # what a running server was in the middle of is done by then
-VIEW_TRIES = 10
 ORPHAN_AGE_S = 600.0  # what is younger may be a segment that a running server is making
 
 HARMLESS, DAMAGE, UNKNOWN = Severity.HARMLESS, Severity.DAMAGE, Severity.UNKNOWN
@@ -260,20 +259,25 @@ class _StreamCheck:
             self._tell(
                 HARMLESS, "header-damaged", segment.data, "unused bytes of the file header differ", NOTHING
             )
+        self._end(segment, entry, file, tail, aside)
         for path in aside.values():
             what = f"{path.stat().st_size} bytes that were damaged were set aside: their records are lost"
             self._tell(DAMAGE, "data-damaged", path, what, f"{LOST}; remove the file to end this message")
         for first, until in file.missing if entry is None or not entry.generation else ():
             what = f"records {first} to {until - 1} are missing"
             self._tell(DAMAGE, "records-missing", segment.data, what, LOST)
-        self._end(segment, entry, file, tail)
 
     def _lost(self, segment: SegmentDirectory, lost: Stretch, remark: str = "") -> None:
         what = f"bytes {lost.start} to {lost.end} are damaged{remark}: {_numbers(lost)}"
         self._tell(DAMAGE, "data-damaged", segment.data, what, LOST)
 
     def _end(
-        self, segment: SegmentDirectory, entry: SegmentEntry | None, file: DataFile, tail: list[int]
+        self,
+        segment: SegmentDirectory,
+        entry: SegmentEntry | None,
+        file: DataFile,
+        tail: list[int],
+        aside: dict[tuple[int, int], Path],
     ) -> None:
         """What is wrong with the end of a data file."""
         following = next((first for first in tail if first > segment.first), None)
@@ -285,6 +289,8 @@ class _StreamCheck:
             cut = f" (the file ends at byte {file.size})" if end > file.size else ""
             self._lost(segment, Stretch(file.end, end, file.until, until), cut)
             return
+        if (file.end, file.size) in aside:
+            return  # which tells of it
         newest = segment.first in tail[-1:]
         if file.whole_end == file.size or (newest and self._writing):
             return
@@ -367,16 +373,12 @@ class _StreamCheck:
 
     def _view(self) -> None:
         """Hold the view to the catalog that was published with it."""
-        path = self._directory.view
-        for _ in range(VIEW_TRIES):
+        with shared(self._directory.root / "catalog.lock"):
             catalog = load_catalog(self._directory.catalog)
             problem = _view_problem(self._directory, catalog) if catalog is not None else None
-            if problem is None:
-                break
-            if load_catalog(self._directory.catalog) == catalog:
-                advice = f"{self._rebuild()} with the server stopped makes it anew"
-                self._tell(HARMLESS, "view-damaged", path, problem, advice)
-                break
+        if problem is not None:
+            advice = f"{self._rebuild()} with the server stopped makes it anew"
+            self._tell(HARMLESS, "view-damaged", self._directory.view, problem, advice)
         # A running indexer that is behind on a new segment is no news.
         making = catalog is not None and any(
             entry.rebuilding or (entry.catching_up and not self._indexing) for entry in catalog.segments

@@ -27,6 +27,7 @@ from storage.publication import Edit, Hold, edit
 from storage.quarantine import quarantine, quarantined
 from storage.scan import frames, read_frame
 from storage.segment import index_is_usable, recover_entries, seal
+from storage.view import read_meta, segment_ids
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,18 @@ class SegmentIndexer:
                 break
         return taken
 
+    def pass_rest(self, until: int) -> None:
+        """Pass what cannot be read at the end of a file that no more will be written to.
+
+        Args:
+            until: The number that the segment ought to end before. Where it does, the rest is a write that a crash cut
+                off; else it is damage.
+        """
+        size = os.fstat(self._fd).st_size
+        if self._position.until < until:
+            quarantine(self.segment, self._fd, self._position.offset, size)
+        self._position.offset = size
+
     def commit(self) -> None:
         """Make what was read searchable, durably."""
         if self._writer is not None and self.uncommitted:
@@ -261,17 +274,18 @@ class StreamIndexer:
         if load_catalog(self.directory.catalog) is None:
             entries = recover_entries(self.directory)
         else:
-            entries = [entry for entry in catalog.segments if entry.sealed]
+            entries = list(catalog.segments)
         checked = []
         for entry in entries:
             segment = self.directory.segment(entry.first, entry.generation)
             if not segment.data.exists():
                 log.error("%s is gone; what was in it cannot be found any more", segment.data)
                 continue
-            usable = index_is_usable(segment)
-            if not usable:
+            usable = index_is_usable(segment) if entry.sealed else _can_be_shown(segment)
+            if not usable and not entry.rebuilding:
                 log.warning("the index of %s is missing or of no use and is made anew", segment.root)
-            checked.append(entry.model_copy(update={"rebuilding": not usable}))
+            asked = entry.rebuilding  # by `klomp rebuild`, or it was not finished
+            checked.append(entry.model_copy(update={"rebuilding": asked or not usable}))
         return catalog.model_copy(update={"segments": tuple(checked)})
 
     def _look_for_segments(self) -> None:
@@ -302,6 +316,7 @@ class StreamIndexer:
     def _follow(self) -> bool:
         """Index what is new in the newest segment that is not sealed."""
         now = self._clock()
+        self._begin_anew_if_asked()
         if self._active is None and not self._open_next():
             return False
         active = self._active
@@ -312,8 +327,9 @@ class StreamIndexer:
         taken = active.read(now + patience, self._clock)
         if taken:
             self._last_read_s = now
-        newer = self._firsts and self._firsts[-1] > active.segment.first
-        if newer and not taken and active.backlog_bytes() <= 0:
+        following = next((first for first in self._firsts if first > active.segment.first), None)
+        if following is not None and not taken:
+            active.pass_rest(following)
             self._seal(active)
             return True
         waited = self._clock() - active.uncommitted_since
@@ -337,6 +353,20 @@ class StreamIndexer:
                 self._publish(self._active.entry(sealed=False))
                 return True
         return False
+
+    def _begin_anew_if_asked(self) -> None:
+        """Throw the index of the segment that is followed away, where somebody marked it as one to be made anew."""
+        catalog = self._catalog.read()
+        active = self._active
+        if active is None or catalog is None:
+            return
+        if not any(s.rebuilding and s.first == active.segment.first for s in catalog.segments):
+            return
+        log.warning("the index of %s is made anew", active.segment.root)
+        active.abandon()
+        shutil.rmtree(active.segment.index)
+        self._active = anew = SegmentIndexer(active.segment, self.directory.name)
+        self._edit(lambda catalog: catalog.with_segment(anew.entry(sealed=False)))
 
     def _seal(self, active: SegmentIndexer) -> None:
         """Close a segment that no more will be written to."""
@@ -378,8 +408,9 @@ class StreamIndexer:
         )
 
     def _go_on_mending(self, rebuild: SegmentIndexer) -> bool:
-        if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock) or rebuild.backlog_bytes() > 0:
+        if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock):
             return True
+        rebuild.pass_rest(self._until(rebuild))
         rebuild.adopt()
         entry = rebuild.entry(sealed=True).model_copy(update={"catching_up": False})
         seal(rebuild.segment, entry)
@@ -389,9 +420,31 @@ class StreamIndexer:
         log.warning("the index of %s is made anew", rebuild.segment.root)
         return True
 
+    def _until(self, rebuild: SegmentIndexer) -> int:
+        """The number that a segment ends before, as far as the catalog knows."""
+        catalog = self._catalog.read()
+        first = rebuild.segment.first
+        return next((s.until for s in catalog.segments if s.first == first), first) if catalog else first
+
+    @property
+    def mending(self) -> tuple[int, int] | None:
+        """Bytes read and bytes there are, of the segment whose index is being made anew; None for none."""
+        busy = self._rebuild or (
+            self._active if self._active is not None and self._active.catching_up else None
+        )
+        if busy is None:
+            return None
+        size = busy.segment.data.stat().st_size
+        return size - busy.backlog_bytes(), size
+
     def _publish(self, entry: SegmentEntry) -> None:
-        """Say what a segment is like now."""
-        self._edit(lambda catalog: catalog.with_segment(entry))
+        """Say what a segment is like now; that somebody asked for its index to be made anew is kept."""
+
+        def with_mark(catalog: Catalog) -> Catalog:
+            marked = any(s.rebuilding and s.first == entry.first for s in catalog.segments)
+            return catalog.with_segment(entry.model_copy(update={"rebuilding": marked}))
+
+        self._edit(with_mark)
 
     def _edit(self, change: Edit) -> None:
         """Change the catalog of this stream, and never that of another one that has its name now."""
@@ -427,6 +480,15 @@ class StreamIndexer:
             active.release()
             self._active = None
         self._hold.release()
+
+
+def _can_be_shown(segment: SegmentDirectory) -> bool:
+    """Whether the index of a segment that is not sealed can stay in the view until it is followed again."""
+    try:
+        names = {name.replace("-", "") for name in segment_ids(read_meta(segment.index))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all((segment.index / f"{name}.idx").exists() for name in names)
 
 
 def _with_mended(catalog: Catalog, entry: SegmentEntry) -> Catalog:

@@ -1,9 +1,11 @@
-"""Whether a lock file is held: who reads a store wants to know if it changes meanwhile."""
+"""Lock files as readers use them: whether one is held, and keeping writers away for a moment."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -20,3 +22,18 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Keep those away who take the lock for themselves; where there is no lock file, there is nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)

@@ -27,6 +27,7 @@ COMMANDS = {
     "query": Lazy("server.cli.query:query", "Ask a question in EDN."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "check": Lazy("server.cli.check:check", "Read all that is stored and say what is damaged."),
+    "rebuild": Lazy("server.cli.rebuild:rebuild", "Make indexes again from the data."),
     "demo": Lazy("server.cli.demo:demo", "Write believable logs of several services."),
 }
 
