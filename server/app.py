@@ -9,8 +9,10 @@ from typing import Any
 import falcon.asgi
 
 from server import errors
+from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
+from server.resources.deletions import Delete, DeletionList
 from server.resources.health import Health, Ready
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
@@ -36,6 +38,7 @@ class Parts:
     query_threads: Executor
     metadata: Metadata
     admin: StreamAdmin
+    deletions: Deletions
 
 
 def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
@@ -51,6 +54,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/query", query),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),
+        ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.query_threads)),
+        ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
         ("/healthz", Health()),

@@ -222,6 +222,20 @@ class Ingest:
             task.add_done_callback(lambda _: self._opening.pop(stream, None))
         return await asyncio.shield(task)
 
+    async def rotate(self, stream: str) -> int:
+        """Let the segment of a stream that is written to end; the number that the next one begins with.
+
+        Raises:
+            StoreError: it cannot be done now.
+        """
+        log = await self.open(stream)
+        if self._completions is None:
+            self._completions = Completions(asyncio.get_running_loop())
+        completions = self._completions
+        future = completions.future()
+        log.rotate(lambda result: completions.finish(future, result))
+        return await future
+
     async def _open_once(self, stream: str) -> StreamLog:
         if self._closed:
             raise LogClosed("the server is stopping", "send the batch again in a moment")

@@ -71,10 +71,17 @@ class SegmentIndexer:
         stream: The name of its stream.
         generation: Of the segment.
         aside: Whether to make a new index beside the one that is there, until `adopt` puts it in its place.
+        new: Whether the segment may have no index yet; otherwise one that is missing was lost.
     """
 
     def __init__(
-        self, segment: SegmentDirectory, stream: str, generation: int = 0, *, aside: bool = False
+        self,
+        segment: SegmentDirectory,
+        stream: str,
+        generation: int = 0,
+        *,
+        aside: bool = False,
+        new: bool = False,
     ) -> None:
         self.segment = segment
         self.stream = stream
@@ -85,12 +92,12 @@ class SegmentIndexer:
         self._fd = os.open(segment.data, os.O_RDONLY)
         self._writer: tantivy.IndexWriter | None = None
         self._lost_until_bytes = 0
-        self.index, committed = self._open()
+        self.index, committed = self._open(new=new)
         self._position = self._resume(committed)
         self.uncommitted = 0
         self.uncommitted_since = 0.0
 
-    def _open(self) -> tuple[tantivy.Index, int]:
+    def _open(self, *, new: bool) -> tuple[tantivy.Index, int]:
         """The segment's index and the number after the last record that it has."""
         try:
             index = open_index(self._path)
@@ -98,10 +105,13 @@ class SegmentIndexer:
         except (ValueError, OSError) as error:
             if self._path.exists():
                 log.warning("%s cannot be used and is made anew: %s", self._path, error)
+            elif new:
+                return create_index(self._path), 0
             return self._anew(), 0
 
     def _anew(self) -> tantivy.Index:
-        self._lost_until_bytes = os.fstat(self._fd).st_size
+        size = os.fstat(self._fd).st_size
+        self._lost_until_bytes = size if size > FILE_HEADER.size else 0
         shutil.rmtree(self._path, ignore_errors=True)
         return create_index(self._path)
 
@@ -252,7 +262,7 @@ class StreamIndexer:
     segments are made anew where they are missing or of no use; the others are served meanwhile.
     """
 
-    def __init__(self, directory: StreamDirectory, clock: Callable[[], float]) -> None:
+    def __init__(self, directory: StreamDirectory, clock: Callable[[], float], *, new: bool = False) -> None:
         self.directory = directory
         self._clock = clock
         self._hold = Hold(directory)
@@ -264,6 +274,8 @@ class StreamIndexer:
         self._last_read_s = clock()
         try:
             self._look_for_segments()
+            # What comes into being from now on has no index yet; what is there already should have one.
+            self._old = frozenset[int]() if new else frozenset(self._firsts)
             self._edit(self._reconciled)
         except BaseException:
             self._hold.release()
@@ -349,7 +361,7 @@ class StreamIndexer:
                 segment = self.directory.segment(first)
                 if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
                     return False
-                self._active = SegmentIndexer(segment, self.directory.name)
+                self._active = SegmentIndexer(segment, self.directory.name, new=first not in self._old)
                 self._publish(self._active.entry(sealed=False))
                 return True
         return False
@@ -517,18 +529,23 @@ class Indexer:
         self._lock = hold_lock(data.root / "indexer.lock", "another process indexes this data directory")
         self._streams: dict[str, StreamIndexer] = {}
         self._stamp = 0
+        self._looked = False  # whether streams that are found now came into being since this began
 
     def step(self) -> bool:
         """One round over all streams; whether anything was done."""
         try:
             stamp = os.stat(self._data.streams).st_mtime_ns
         except FileNotFoundError:
+            self._looked = True
             return False
         if stamp != self._stamp:
             for name in self._data.stream_names():
                 if name not in self._streams:
                     with contextlib.suppress(UnknownStream):  # deleted since it was listed
-                        self._streams[name] = StreamIndexer(self._data.stream(name), self._clock)
+                        self._streams[name] = StreamIndexer(
+                            self._data.stream(name), self._clock, new=self._looked
+                        )
+            self._looked = True
             self._stamp = _settled(stamp)
         busy = False
         for name, stream in list(self._streams.items()):

@@ -56,6 +56,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Jobs that were asked for, until the scheduler takes them.
         "CREATE TABLE asked (kind TEXT PRIMARY KEY) STRICT",
     ),
+    (
+        """
+        CREATE TABLE deletions (
+            id        INTEGER PRIMARY KEY AUTOINCREMENT,
+            stream    TEXT NOT NULL,
+            query     TEXT NOT NULL,     -- EDN: which records go
+            now_us    INTEGER NOT NULL,  -- what `now` stands for in it
+            until     INTEGER NOT NULL,  -- records from this number on came later and stay
+            state     TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed')),
+            deleted   INTEGER NOT NULL DEFAULT 0,
+            remaining INTEGER,           -- NULL until they are counted
+            error     TEXT,
+            ended_us  INTEGER
+        ) STRICT
+        """,
+    ),
 )
 
 
@@ -80,6 +96,25 @@ class JobRow:
     ended_us: int | None
     state: JobState
     outcome: Any
+
+
+DeletionState = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRow:
+    """Records that somebody wants gone, and how far that has come."""
+
+    id: int
+    stream: str
+    query: str
+    now_us: int
+    until: int
+    state: DeletionState
+    deleted: int
+    remaining: int | None
+    error: str | None
+    ended_us: int | None
 
 
 class Metadata:
@@ -262,6 +297,46 @@ class Metadata:
         """Forget that a run was asked for, now that it begins."""
         with self._writing() as database:
             database.execute("DELETE FROM asked WHERE kind = ?", (kind,))
+
+    # -- deletions
+
+    def ask_deletion(self, stream: str, query: str, now_us: int, until: int) -> int:
+        """Note which records of a stream have to go; the id of the request."""
+        with self._writing() as database:
+            cursor = database.execute(
+                "INSERT INTO deletions (stream, query, now_us, until, state) VALUES (?, ?, ?, ?, 'waiting')",
+                (stream, query, now_us, until),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def note_deletion(  # noqa: PLR0917  # the columns that change
+        self,
+        deletion: int,
+        state: DeletionState,
+        deleted: int,
+        remaining: int | None,
+        error: str | None = None,
+        ended_us: int | None = None,
+    ) -> None:
+        """Note how far a deletion has come."""
+        with self._writing() as database:
+            database.execute(
+                "UPDATE deletions SET state = ?, deleted = ?, remaining = ?, error = ?, ended_us = ? WHERE id = ?",
+                (state, deleted, remaining, error, ended_us, deletion),
+            )
+
+    def deletions(self, stream: str | None = None, *, unfinished: bool = False) -> list[DeletionRow]:
+        """The deletions of a stream, or of all, the newest first."""
+        rows = self._read(
+            "SELECT id, stream, query, now_us, until, state, deleted, remaining, error, ended_us FROM deletions"
+            " WHERE (?1 IS NULL OR stream = ?1) AND (NOT ?2 OR state IN ('waiting', 'running'))"
+            " ORDER BY id DESC LIMIT ?3",
+            stream,
+            unfinished,
+            JOBS_LISTED_MAX,
+        )
+        return [DeletionRow(*row) for row in rows]
 
 
 def set_damaged_aside(path: Path, now_us: int) -> Path | None:

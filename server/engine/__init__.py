@@ -78,6 +78,14 @@ class Engine:
         answer.took_ms = (time.perf_counter() - started) * 1000
         return answer
 
+    def matching(self, query: Query, now_us: int) -> Matching | None:
+        """The records that a query is about, whatever it wants of them; None where there are none at all.
+
+        Raises:
+            UnknownStream: it names a stream that is not there.
+        """
+        return self._matching(query, self._store.snapshot(self._streams(query)), now_us)
+
     def _streams(self, query: Query) -> list[str]:
         if query.from_ == "*":
             return [name for name in self._store.stream_names() if query.reads(name)]

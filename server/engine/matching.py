@@ -60,6 +60,15 @@ class Matching:
         """All of them, in no promised order."""
         return self._checked(self.upper, trusted=self.exact)
 
+    def addresses(self) -> Iterator[Address]:
+        """Where all of them are; the times are not filled in."""
+        if self.exact:
+            for addresses in self.snapshot.scan(self.upper):
+                yield from addresses
+            return
+        for record in self.records():
+            yield Address(record.timestamp_us, record.number, record.stream)
+
     def page(self, limit: int, after: Address | None, *, oldest_first: bool) -> list[Stored]:
         """The next of them by time, number and stream."""
         if self.exact:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from server.jobs.base import Job
 from server.jobs.compaction import COMPACTION
+from server.jobs.deletion import DELETION
 from server.jobs.housekeeping import HOUSEKEEPING
 from server.jobs.retention import RETENTION
 
-JOBS: dict[str, Job] = {job.kind: job for job in (RETENTION, COMPACTION, HOUSEKEEPING)}
+JOBS: dict[str, Job] = {job.kind: job for job in (RETENTION, COMPACTION, DELETION, HOUSEKEEPING)}

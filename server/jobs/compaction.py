@@ -9,7 +9,7 @@ from server.jobs.base import Job, JobContext, JobFailed
 from storage.compaction import SPAN_SHARE, choose
 from storage.errors import StoreError, UnknownStream
 from storage.paths import StreamDirectory
-from storage.publication import live_catalog
+from storage.publication import Hold, live_catalog
 from storage.rewrite import compact, sealed_runs
 from storage.stream_settings import stored_settings
 from storage.times import US_PER_S
@@ -24,7 +24,12 @@ def run(context: JobContext) -> dict[str, Any]:
     errors: dict[str, str] = {}
     for name in context.data.stream_names():
         try:
-            made = _settle(context, context.data.stream(name), kept_us.get(name))
+            # While it is held, a stream of this name is the one that it was.
+            hold = Hold(context.data.stream(name))
+            try:
+                made = _settle(context, context.data.stream(name), kept_us.get(name))
+            finally:
+                hold.release()
         except UnknownStream:
             continue  # it was deleted since it was listed
         except (StoreError, OSError) as error:  # the other streams have their rights as well

@@ -15,6 +15,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from server.app import Parts, create_app
+from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
 from server.settings import Settings
@@ -66,7 +67,8 @@ async def _serve(settings: Settings) -> None:
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    app = create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin))
+    deletions = Deletions(engine, ingest, metadata, now_us)
+    app = create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin, deletions))
     server = Server(
         app,
         address=settings.host,

@@ -26,15 +26,10 @@ class Query:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer a query; 400 with every mistake in it."""
-        syntax = _syntax(req.content_type)
+        syntax = syntax_of(req.content_type)
         encoder = choose(req.get_header("Accept"))
         body = await read_body(req, QUERY_BYTES_MAX)
-        try:
-            text = body.decode()
-        except UnicodeDecodeError as wrong:
-            raise RequestError(
-                400, "bad-utf-8", f"byte {wrong.start + 1} of the query is not UTF-8", "send UTF-8"
-            ) from wrong
+        text = decoded(body)
         after = req.get_param("after")
         loop = asyncio.get_running_loop()
 
@@ -45,7 +40,26 @@ class Query:
         resp.content_type = encoder.media_type
 
 
-def _syntax(content_type: str | None) -> Literal["edn", "json"]:
+def decoded(body: bytes) -> str:
+    """The text of a body.
+
+    Raises:
+        RequestError: `bad-utf-8` (400).
+    """
+    try:
+        return body.decode()
+    except UnicodeDecodeError as wrong:
+        raise RequestError(
+            400, "bad-utf-8", f"byte {wrong.start + 1} of the query is not UTF-8", "send UTF-8"
+        ) from wrong
+
+
+def syntax_of(content_type: str | None) -> Literal["edn", "json"]:
+    """How the query in a body is written; EDN where nothing is said.
+
+    Raises:
+        RequestError: `unknown-content-type` (415).
+    """
     kind = (content_type or "application/edn").partition(";")[0].strip().lower()
     if kind == "application/json":
         return "json"

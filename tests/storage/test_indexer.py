@@ -210,6 +210,26 @@ def test_a_lost_index_of_the_segment_that_is_written_to_is_told_until_it_has_cau
     check(data, 200)
 
 
+def test_what_is_new_is_not_called_lost(data):
+    indexer = Indexer(data)
+    indexer.step()
+    incomplete = []
+    for start in (0, 100):
+        write(data, 100, start=start, segment_bytes_max=500)
+        while indexer.step():
+            incomplete.append(load_catalog(data.stream("main").catalog).incomplete)
+    log = StreamLog(data.stream("main"))
+    done = threading.Semaphore(0)
+    log.rotate(lambda _: done.release())
+    done.acquire()
+    log.close()
+    indexer.catch_up()
+    incomplete.append(load_catalog(data.stream("main").catalog).incomplete)
+    indexer.close()
+    assert set(incomplete) == {None}
+    check(data, 200)
+
+
 def test_a_snapshot_keeps_answering_from_its_moment(data):
     write(data, 50)
     index(data)
