@@ -20,6 +20,7 @@ from dsl.parse import parse
 from server.app import Parts, create_app
 from server.cli import COMMANDS
 from server.encode import ENCODERS
+from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import REJECTED_LISTED_MAX, Ingest
 from server.jobs import JOBS
@@ -194,7 +195,8 @@ def app(tmp_path):
         metadata = Metadata(data.metadata)
         admin = StreamAdmin(data, store, metadata, ingest, lambda: 0)
         engine = Engine(store, lambda: 0)
-        yield create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin))
+        deletions = Deletions(engine, ingest, metadata, lambda: 0)
+        yield create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin, deletions))
         ingest.close()
         metadata.close()
 
