@@ -19,8 +19,8 @@ import storage.index
 from dsl.parse import parse
 from server.app import Parts, create_app
 from server.cli import COMMANDS
-from server.encode import ENCODERS
 from server.deletions import Deletions
+from server.encode import ENCODERS
 from server.engine import Engine
 from server.ingest import REJECTED_LISTED_MAX, Ingest
 from server.jobs import JOBS
