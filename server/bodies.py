@@ -9,6 +9,9 @@ import zstandard
 
 from server.errors import RequestError
 
+ZSTD_WINDOW_BYTES_MAX = 1 << 27  # what `zstd --long` asks for
+ZSTD_STEP_BYTES = 1 << 16  # unpacked at a time: zstd packs zeros some ten thousandfold
+
 
 def too_large(limit: int) -> RequestError:
     """What a body over the limit gets."""
@@ -74,14 +77,19 @@ def _unzlib(body: bytes, limit: int) -> bytes:
 def _unzstd(body: bytes, limit: int) -> bytes:
     out: list[bytes] = []
     room = limit
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
-    while chunk := reader.read(1 << 20):
-        room -= len(chunk)
-        if room < 0:
-            raise too_large(limit)
-        out.append(chunk)
-    if body and not out:
-        raise EOFError("it ends too early")
+    while body:
+        unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX).decompressobj()
+        for start in range(0, len(body), ZSTD_STEP_BYTES):
+            piece = unpacker.decompress(body[start : start + ZSTD_STEP_BYTES])
+            room -= len(piece)
+            if room < 0:
+                raise too_large(limit)
+            out.append(piece)
+            if unpacker.eof:
+                body = unpacker.unused_data + body[start + ZSTD_STEP_BYTES :]
+                break
+        else:
+            raise EOFError("it ends too early")
     return b"".join(out)
 
 

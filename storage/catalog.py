@@ -86,12 +86,22 @@ class Catalog(BaseModel):
         return self.segments[-1].until if self.segments else 1
 
     @property
+    def is_mending(self) -> bool:
+        """Whether an index is being made anew."""
+        return any(s.rebuilding or s.catching_up for s in self.segments)
+
+    @property
     def incomplete(self) -> str | None:
         """Why a search may miss records that are on disk; None when it misses none."""
-        partial = [s for s in self.segments if s.rebuilding or s.catching_up]
-        if not partial:
-            return None
-        return f"the index of {len(partial)} of the {len(self.segments)} segments of {self.stream} is being made anew"
+        if self.is_mending:
+            partial = sum(s.rebuilding or s.catching_up for s in self.segments)
+            return f"the index of {partial} of the {len(self.segments)} segments of {self.stream} is being made anew"
+        damaged = sum(s.damaged for s in self.segments)
+        if damaged:
+            size = sum(s.damaged_bytes for s in self.segments)
+            places = "1 place" if damaged == 1 else f"{damaged} places"
+            return f"{size} bytes of {self.stream} in {places} are damaged; what was in them is not found"
+        return None
 
     def with_segment(self, entry: SegmentEntry) -> Catalog:
         """The catalog with this segment in place of the one of the same first number, or added."""

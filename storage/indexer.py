@@ -24,7 +24,7 @@ from storage.format import FILE_HEADER, FrameHeader, decode_frame
 from storage.index import NUMBER, add_record, create_index, open_index
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory
 from storage.publication import Edit, Hold, edit
-from storage.quarantine import quarantine, quarantined
+from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
 from storage.segment import index_is_usable, recover_entries, seal
 from storage.view import read_meta, segment_ids
@@ -118,8 +118,12 @@ class SegmentIndexer:
     def _resume(self, committed: int) -> _Position:
         """Pass the frames that the index has already."""
         position = _Position(until=self.segment.first)
+        damaged = {(start, end) for _, start, end in stretches(self.segment)}
         for found in frames(self._fd, verify=False, expect=self.segment.first):
             if not isinstance(found, FrameHeader):
+                continue
+            if (found.offset, found.end) in damaged:
+                position.offset = found.end
                 continue
             if found.until > committed:
                 if found.first < committed:

@@ -53,7 +53,7 @@ def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
         BadRecord: `bad-timestamp`, `record-too-large`, `record-too-deep`, `too-many-fields`, `bad-value`.
     """
     time_us = _take_time(record, now_us)
-    if "message" not in record:
+    if record.get("message") is None:
         record = _rename(record, "message", MESSAGE_NAMES, _is_text)
     level = record.get("level")
     if level is None:
@@ -125,13 +125,18 @@ def _rename(record: dict[str, Any], to: str, names: tuple[str, ...], fits: Any) 
 
 def _dump(record: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(record)
+        return _exact(orjson.dumps(record))
     except (TypeError, ValueError):
         _check_depth(record)
     try:
-        return orjson.dumps(_to_64_bits(record))
+        return _exact(orjson.dumps(_to_64_bits(record)))
     except (TypeError, ValueError) as error:
         raise BadRecord("bad-value", f"the record has a value that JSON cannot hold: {error}") from error
+
+
+def _exact(data: bytes) -> bytes:
+    """The same bytes in no more memory than they need: orjson's own keep a buffer of some kilobytes each."""
+    return memoryview(data).tobytes()
 
 
 def _to_64_bits(value: Any) -> Any:

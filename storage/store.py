@@ -66,6 +66,7 @@ class _SegmentData:
         self._fd = os.open(path, os.O_RDONLY)
         self.frames = FrameDirectory(self._fd, first)
         self._lock = threading.Lock()
+        self.damaged: set[int] = set()  # offsets of frames that could not be read
 
     def find(self, number: int) -> FrameHeader | None:
         """The frame that holds a number."""
@@ -191,7 +192,9 @@ class _StreamData:
             try:
                 frame = segment.frames.load(header)
             except FrameDamaged as error:
-                log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
+                if header.offset not in segment.damaged:
+                    segment.damaged.add(header.offset)
+                    log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
                 return None
             self._cache.put(key, segment, frame, header.raw_bytes + 60 * header.records)
         return frame
@@ -357,7 +360,9 @@ class Snapshot:
         self._single = next(iter(data)) if len(data) == 1 else None
         self._owners = owners
         self._index = index
-        self.unreadable = 0  # records that were found and could not be read, so far
+        self._unreadable: set[tuple[str, int]] = (
+            set()
+        )  # records that were found and could not be read, so far
         self.queries = FieldQueries(index, searcher) if index is not None and searcher is not None else None
 
     @property
@@ -438,8 +443,8 @@ class Snapshot:
     @property
     def incomplete(self) -> str | None:
         """Why an answer from here may miss records; None when it misses none."""
-        if self.unreadable:
-            return f"{self.unreadable} records that match cannot be read: their data is damaged"
+        if self._unreadable:
+            return f"{len(self._unreadable)} records that match cannot be read: their data is damaged"
         return next((c.incomplete for c in self.catalogs.values() if c.incomplete), None)
 
     def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
@@ -452,7 +457,12 @@ class Snapshot:
             for i, record in zip(places, stored, strict=True):
                 out[i] = record
         found = [record for record in out if record is not None]
-        self.unreadable += len(out) - len(found)
+        if len(found) < len(out):
+            self._unreadable.update(
+                (address.stream, address.number)
+                for address, record in zip(wanted, out, strict=True)
+                if record is None
+            )
         return found
 
     def aggregate(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:

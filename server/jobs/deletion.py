@@ -61,7 +61,7 @@ def _go_on(context: JobContext, store: Store, row: DeletionRow) -> dict[str, Any
     catalog = store.catalog(row.stream)
     if catalog.born_us > row.now_us:
         raise UnknownStream(f"the stream {row.stream!r} is another one than it was", "")
-    if catalog.sealed_until < row.until or catalog.incomplete:
+    if catalog.sealed_until < row.until or catalog.is_mending:
         return {"waiting": "for its records to be in whole segments"}
     query = parse(row.query)
     engine = Engine(store, context.now_us)

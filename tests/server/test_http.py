@@ -80,6 +80,17 @@ def test_packed_bodies(serving, encoding, pack):
     assert post(serving, "packed", pack(body), content_encoding=encoding)[1]["accepted"] == 2
 
 
+def test_a_packed_body_that_was_cut_is_refused_wherever_it_was_cut(serving):
+    lines = b"\n".join(b'{"n":%d}' % n for n in range(50))
+    for pack, name in ((gzip.compress, "gzip"), (zstandard.ZstdCompressor().compress, "zstd")):
+        packed = pack(lines)
+        for cut in range(1, len(packed)):
+            status, answer = post(serving, "cut", packed[:cut], path="", content_encoding=name)
+            assert (status, answer["errors"][0]["code"]) == (400, "bad-encoding"), (name, cut)
+    frames = zstandard.ZstdCompressor().compress(lines) + zstandard.ZstdCompressor().compress(b'\n{"n":50}')
+    assert post(serving, "cut", frames, content_encoding="zstd")[1]["accepted"] == 51
+
+
 def test_bad_records_are_named_and_the_others_kept(serving):
     body = b'{"message":"good"}\n{broken\n[1]\n{"timestamp":"soon"}\n{"a":"\xff"}\n{"message":"also good"}'
     status, answer = post(serving, "mixed", body)

@@ -155,7 +155,10 @@ def test_damage_is_kept_beside_counted_and_told(data):
     assert [p.read_bytes() for p in aside] == damaged
     entry = load_catalog(data.stream("main").catalog).segments[0]
     assert (entry.damaged, entry.damaged_bytes) == (2, sum(map(len, damaged)))
+    assert entry.records == 80
+    assert "in 2 places are damaged" in load_catalog(data.stream("main").catalog).incomplete
     index(data)
+    assert load_catalog(data.stream("main").catalog).records == 80
     assert len(list(path.parent.glob("damaged-*"))) == 2
 
 
@@ -171,6 +174,7 @@ def test_data_that_is_damaged_after_it_was_indexed_costs_its_rows_and_is_told(da
     assert snapshot.incomplete is None
     found = snapshot.fetch(snapshot.newest(everything, 100))
     assert {s.number for s in found} == set(range(1, 101)) - set(range(headers[4].first, headers[4].until))
+    snapshot.fetch(snapshot.newest(everything, 100))
     assert "10 records that match cannot be read" in snapshot.incomplete
 
 

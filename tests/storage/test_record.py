@@ -161,6 +161,16 @@ def test_everything_else_is_kept_as_it_came(record):
     assert kept(record) == (NOW_US, record)
 
 
+def test_a_kept_line_takes_no_more_memory_than_it_needs():
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kept_lines = [normalise({"n": n}, NOW_US)[1] for n in range(50_000)]
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 50_000
+    assert len(kept_lines) == 50_000
+
+
 def test_integers_past_64_bits_become_floats():
     assert kept({"n": 2**70})[1] == {"n": float(2**70)}
 
