@@ -12,6 +12,7 @@ from storage.errors import StoreLocked
 from storage.indexer import Indexer
 from storage.paths import DataDirectory
 from storage.store import Store
+from storage.versions import refuse_unknown_versions
 
 
 @contextmanager
@@ -20,10 +21,12 @@ def open_embedded(data: Path) -> Iterator[Engine]:
 
     Raises:
         FileNotFoundError: there is no such directory.
+        FormatUnknown: a newer klomp wrote something there.
     """
     if not data.is_dir():
         raise FileNotFoundError(f"no data directory {data}")
     directory = DataDirectory(data)
+    refuse_unknown_versions(directory)
     try:
         indexer = Indexer(directory)
     except StoreLocked:

@@ -17,6 +17,7 @@ from server.settings import Settings
 from storage.indexer import hold_lock
 from storage.metadata import set_damaged_aside
 from storage.paths import DataDirectory
+from storage.versions import refuse_unknown_versions
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Supervisor:
 
     Raises:
         StoreLocked: another server has the data directory.
-        FormatUnknown: a newer klomp wrote its metadata.
+        FormatUnknown: a newer klomp wrote something there.
         MetadataUnwritable: the disk refuses them.
         PortTaken: the address cannot be listened on.
     """
@@ -59,6 +60,7 @@ class Supervisor:
         self._settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
         self._lock = hold_lock(settings.data / "klomp.lock", f"another klomp serves {settings.data}")
+        refuse_unknown_versions(DataDirectory(settings.data))
         set_damaged_aside(DataDirectory(settings.data).metadata, time.time_ns() // 1000)
         check_port(settings.host, settings.port)
         self._children = [_Child(role) for role in ROLES]

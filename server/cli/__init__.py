@@ -28,6 +28,8 @@ COMMANDS = {
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "check": Lazy("server.cli.check:check", "Read all that is stored and say what is damaged."),
     "rebuild": Lazy("server.cli.rebuild:rebuild", "Make indexes again from the data."),
+    "backup": Lazy("server.cli.backup:backup", "Copy all that is stored to a folder or a file."),
+    "restore": Lazy("server.cli.backup:restore", "Put a backup into a new data directory."),
     "demo": Lazy("server.cli.demo:demo", "Write believable logs of several services."),
 }
 
