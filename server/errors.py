@@ -49,6 +49,7 @@ _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.KeyReused, 422),
     (store.DiskNearlyFull, 507),
     (store.LogClosed, 503),
+    (store.QueryTimeout, 504),
     (store.IndexBusy, 503),
     (store.LogUnwritable, 503),
     (store.MetadataUnwritable, 503),

@@ -18,6 +18,9 @@ from storage.log import Rotation, StreamLog
 from storage.paths import DataDirectory, check_stream_name, sync_directory
 from storage.record import normalise
 
+Decode = Callable[[bytes], Iterable[dict[str, Any] | BadRecord]]
+
+INLINE_BYTES_MAX = 1 << 20  # decoded in some ten milliseconds, less than handing it to a thread would disturb
 REJECTED_LISTED_MAX = 100  # an answer that names a hundred mistakes has made its point; all are counted
 
 
@@ -61,6 +64,25 @@ class Retry:
 
     key: str
     digest: bytes
+
+
+def prepare(decode: Decode, body: bytes, now_us: int) -> tuple[list[int], list[bytes], Rejected]:
+    """The times and lines of the records of a body that can be kept, and the mistakes of the others."""
+    rejected = Rejected()
+    times_us: list[int] = []
+    lines: list[bytes] = []
+    for index, record in enumerate(decode(body)):
+        if isinstance(record, BadRecord):
+            rejected.add(index, record)
+            continue
+        try:
+            time_us, line = normalise(record, now_us)
+        except BadRecord as error:
+            rejected.add(index, error)
+            continue
+        times_us.append(time_us)
+        lines.append(line)
+    return times_us, lines, rejected
 
 
 class Completions:
@@ -128,14 +150,13 @@ class Ingest:
         self._closed = False
         self.space: FreeSpace | None = None  # who refuses records when the disk is nearly full
 
-    async def write(
-        self, stream: str, decoded: Iterable[dict[str, Any] | BadRecord], retry: Retry | None = None
-    ) -> Outcome:
+    async def write(self, stream: str, decode: Decode, body: bytes, retry: Retry | None = None) -> Outcome:
         """Keep the records that can be kept; returns when they are on disk.
 
         Args:
             stream: Its name.
-            decoded: The records of the batch, or their mistakes.
+            decode: From the body to its records, or their mistakes.
+            body: Of the request.
             retry: How to know the batch when it comes again; it is then answered as the first time, and not kept.
 
         Raises:
@@ -147,20 +168,11 @@ class Ingest:
         if self.space is not None:
             self.space.check()
         now_us = self._clock()
-        rejected = Rejected()
-        times_us: list[int] = []
-        lines: list[bytes] = []
-        for index, record in enumerate(decoded):
-            if isinstance(record, BadRecord):
-                rejected.add(index, record)
-                continue
-            try:
-                time_us, line = normalise(record, now_us)
-            except BadRecord as error:
-                rejected.add(index, error)
-                continue
-            times_us.append(time_us)
-            lines.append(line)
+        if len(body) <= INLINE_BYTES_MAX:
+            times_us, lines, rejected = prepare(decode, body, now_us)
+        else:
+            # Off the event loop: others are answered meanwhile.
+            times_us, lines, rejected = await asyncio.to_thread(prepare, decode, body, now_us)
         if not lines:
             return Outcome(0, 0, rejected)
         log = self._logs.get(stream) or await self.open(stream)

@@ -22,6 +22,11 @@ class Settings(BaseModel):
         ge=1 << 10,
         description="the largest request body, unpacked: what one request may hold in memory",
     )
+    query_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="how long a query may take before it is given up: nobody waits longer for a page",
+    )
     query_threads: int = Field(
         4, ge=1, le=64, description="queries that run at once; the index works outside the interpreter's lock"
     )

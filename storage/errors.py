@@ -143,6 +143,12 @@ class ResultTooLarge(StoreError):
     code = "too-many-groups"
 
 
+class QueryTimeout(StoreError):
+    """A query took longer than it may."""
+
+    code = "query-timeout"
+
+
 class IndexPanic(StoreError):
     """The index engine panicked on one query; the process goes on."""
 

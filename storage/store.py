@@ -23,7 +23,14 @@ from tantivy import FieldType, Query
 
 from storage import index as ix
 from storage.catalog import Catalog, CatalogFile
-from storage.errors import FrameDamaged, IndexBusy, IndexPanic, ResultTooLarge, UnknownStream
+from storage.errors import (
+    FrameDamaged,
+    IndexBusy,
+    IndexPanic,
+    QueryTimeout,
+    ResultTooLarge,
+    UnknownStream,
+)
 from storage.format import FrameHeader, FrameRecords
 from storage.paths import DataDirectory, StreamDirectory, check_stream_name
 from storage.queries import FieldQueries, all_of, any_of
@@ -360,6 +367,7 @@ class Snapshot:
         self._single = next(iter(data)) if len(data) == 1 else None
         self._owners = owners
         self._index = index
+        self.deadline_s: float | None = None  # on the clock of time.monotonic: when questions are given up
         self._unreadable: set[tuple[str, int]] = (
             set()
         )  # records that were found and could not be read, so far
@@ -447,8 +455,21 @@ class Snapshot:
             return f"{len(self._unreadable)} records that match cannot be read: their data is damaged"
         return next((c.incomplete for c in self.catalogs.values() if c.incomplete), None)
 
+    def check_deadline(self) -> None:
+        """Go on only while there is time.
+
+        Raises:
+            QueryTimeout: there is none left.
+        """
+        if self.deadline_s is not None and time.monotonic() > self.deadline_s:
+            raise QueryTimeout(
+                "the query takes longer than it may",
+                "narrow it by :time or :where, or raise query_timeout_s",
+            )
+
     def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
         """The records at these addresses, in their order; those that cannot be read are left out and counted."""
+        self.check_deadline()
         wanted = list(addresses)
         out: list[Stored | None] = [None] * len(wanted)
         for stream in {address.stream for address in wanted}:
@@ -472,6 +493,7 @@ class Snapshot:
             ResultTooLarge: more groups than the engine can hold.
         """
         assert self._searcher is not None
+        self.check_deadline()
         try:
             return dict(self._searcher.aggregate(query, aggregations))
         except ValueError as error:
@@ -488,6 +510,7 @@ class Snapshot:
 
     def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
         assert self._searcher is not None
+        self.check_deadline()
         try:
             return self._searcher.search(query, limit=limit, **options)
         except Exception:

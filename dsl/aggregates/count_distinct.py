@@ -11,7 +11,7 @@ class CountDistinct(FieldAggregate):
 
     op: Literal["count-distinct"] = "count-distinct"
 
-    approximation: ClassVar[str | None] = "within 2 % of the exact value"
+    approximation: ClassVar[str | None] = "an estimate, seldom more than 5 % off"
 
     def native(self, column: str) -> dict[str, Any] | None:
         """The index's estimate, a HyperLogLog."""

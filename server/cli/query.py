@@ -1,6 +1,5 @@
 """`klomp query 'EDN'`: ask a server, or a folder of data without one, and print the answer."""
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,13 @@ import orjson
 from rich.console import Console
 
 from dsl.errors import QueryError
+from dsl.reader import read
 from server.answer import Answer
 from server.cli.common import Failure, client_failures, counted, grouped, url_option, visible
 from server.cli.table import print_table
 from server.client import Client, RefusedError
 from server.encode import csv, edn, json, ndjson
+from storage.paths import STREAM_NAME
 
 ENCODERS: dict[str, Callable[[Answer], bytes]] = {
     "json": json.encode,
@@ -25,8 +26,6 @@ ENCODERS: dict[str, Callable[[Answer], bytes]] = {
 }
 HIDDEN_SHOWN_MAX = 4  # names of fields for which a table had no room
 ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
-
-_STREAM = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*-]*", re.ASCII)
 
 
 @click.command
@@ -114,20 +113,24 @@ def _document(text: str, streams: tuple[str, ...], last: str | None, limit: int 
         return text
     if not start and not completes:
         raise click.UsageError("""no question; ask one like: klomp query '[:= :level "error"]'""")
+    if start:
+        try:
+            read(text)  # alone first, so that a mistake in it is shown in what was typed
+        except QueryError as error:
+            _exit_rendered(error.render())
     parts = [f":where {text.strip()}"] if start else []
-    if streams:
-        parts.append(f":from [{' '.join(map(_stream, streams))}]")
+    for name in streams:
+        if name != "*" and not STREAM_NAME.match(name):
+            raise click.BadParameter(f"no name of a stream: {name!r}", param_hint="--from")
+    if "*" in streams:
+        parts.append(":from :*")
+    elif streams:
+        parts.append(f":from [{' '.join(map(edn.name, streams))}]")
     if last is not None:
         parts.append(f":time {{:last {edn.string(last)}}}")
     if limit is not None:
         parts.append(f":limit {limit}")
     return "{" + "\n ".join(parts) + "}"
-
-
-def _stream(name: str) -> str:
-    if not _STREAM.fullmatch(name):
-        raise click.BadParameter(f"no name of a stream: {name!r}", param_hint="--from")
-    return f":{name}"
 
 
 def _ask_server(text: str, url: str, after: str | None) -> Answer:

@@ -33,9 +33,17 @@ class Engine:
         store: What is asked.
         clock: Microseconds since 1970: what `now` in a query stands for.
         limits: What one query may cost.
+        timeout_s: How long one may take; None is any.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], int], limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        limits: Limits = DEFAULT,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -65,12 +73,17 @@ class Engine:
             query = _continued(query, after, text)
         now_us = now_of(query, now_us)
         snapshot = self._store.snapshot(self._streams(query))
+        if self._timeout_s is not None:
+            snapshot.deadline_s = time.monotonic() + self._timeout_s
         answer = Answer(records=[], now=format_instant(now_us))
         matching = self._matching(query, snapshot, now_us)
-        if query.grouped:
-            grouped(query, matching, now_us, self._limits, answer)
-        else:
-            page(query, matching, now_us, answer)
+        try:
+            if query.grouped:
+                grouped(query, matching, now_us, self._limits, answer)
+            else:
+                page(query, matching, now_us, answer)
+        except QueryError as error:
+            raise QueryError(error.mistakes, text) from None
         reason = snapshot.incomplete
         if reason:
             answer.complete = False

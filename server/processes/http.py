@@ -61,7 +61,7 @@ async def _serve(settings: Settings) -> None:
     admin = StreamAdmin(data, store, metadata, ingest, now_us)
     admin.forget_deleted()
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
-    engine = Engine(store, now_us)
+    engine = Engine(store, now_us, timeout_s=settings.query_timeout_s)
     engine.warm_up()
     ingest.space = FreeSpace(settings.data, settings.free_space_min_percent)
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.

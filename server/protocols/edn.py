@@ -14,8 +14,8 @@ from storage.errors import BadRecord
 from storage.record import DEPTH_MAX
 
 EDN_CHARACTERS_MAX = (
-    16 << 20
-)  # EDN is read at about a megabyte a second: more would hold a request for too long
+    4 << 20
+)  # EDN is read at about a megabyte a second: more would hold the processor too long
 
 
 def decode(body: bytes) -> Iterator[dict[str, Any] | BadRecord]:

@@ -56,7 +56,7 @@ class Logs:
             )
         decode = decoder(req.content_type)
         body = await read_body(req, self._settings.body_bytes_max)
-        outcome = await self._ingest.write(stream, decode(body), _retry(req, body))
+        outcome = await self._ingest.write(stream, decode, body, _retry(req, body))
         answer: dict[str, Any] = {
             "accepted": outcome.accepted,
             "rejected": outcome.rejected.listed,

@@ -224,7 +224,7 @@ DOCUMENTS = [
     (["{:limit 1}"], "{:limit 1}"),
     ([" ; a comment\n{:limit 1} "], " ; a comment\n{:limit 1} "),
     (["[:= :a 1]"], "{:where [:= :a 1]}"),
-    (["[:= :a 1]", "--from", "web", "--from", "*"], "{:where [:= :a 1]\n :from [:web :*]}"),
+    (["[:= :a 1]", "--from", "web", "--from", "*"], "{:where [:= :a 1]\n :from :*}"),
     (["[:= :a 1]", "--last", "1h", "--limit", "5"], '{:where [:= :a 1]\n :time {:last "1h"}\n :limit 5}'),
     (["--last", '1h"} :limit {"'], '{:time {:last "1h\\"} :limit {\\""}}'),
 ]
