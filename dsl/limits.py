@@ -12,9 +12,7 @@ def _bound(default: int, unit: str, reason: str) -> int:
 class Limits:
     """What one query may cost."""
 
-    text_characters_max: int = _bound(
-        64 * 1024, "characters", "no question that a person asks is longer; long lists belong in parameters"
-    )
+    text_characters_max: int = _bound(64 * 1024, "characters", "no question that a person asks is longer")
     depth_max: int = _bound(64, "levels", "everything that walks a query may recurse")
     nodes_max: int = _bound(1024, "predicates", "each is a search of its own in every segment")
     values_max: int = _bound(1024, "values in one :in", "each is a term to look up in every segment")

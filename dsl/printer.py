@@ -14,7 +14,6 @@ from dsl.analysis import field_form
 from dsl.ast import DEFAULT_LIMIT, DEFAULT_STREAM, EVERY_STREAM, NEWEST_FIRST, Order, Query
 from dsl.forms import Char, Form, Keyword, ListForm, MapForm, SetForm, Symbol, Tagged, VectorForm, print_form
 from dsl.keys import BY_NODE as KEY_KINDS
-from dsl.nodes import Predicate
 from dsl.predicates import write
 from dsl.time import Instant, Moment, Time, format_duration
 
@@ -29,11 +28,6 @@ def to_edn(query: Query) -> str:
 def to_json(query: Query) -> Any:
     """A query as plain data, to be written as JSON."""
     return form_to_json(to_form(query))
-
-
-def predicate_to_edn(predicate: Predicate) -> str:
-    """A predicate as canonical EDN."""
-    return print_form(write(predicate))
 
 
 def query_hash(query: Query) -> str:

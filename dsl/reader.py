@@ -109,7 +109,7 @@ def _parse(name: str, text: str, limits: ReadLimits) -> list[Form]:
 def _fail_too_long(text: str, limits: ReadLimits) -> NoReturn:
     bound = limits.text_characters_max
     message = f"the text has {len(text)} characters, more than the {bound} that are read"
-    hint = "split it, or give long lists of values as parameters"
+    hint = "ask in several questions"
     raise QueryError([Mistake("text-too-long", message, bound, len(text), hint)], text)
 
 

@@ -89,14 +89,6 @@ class Supervisor:
                 self._end(child)
             os.close(self._lock)
 
-    def pids(self) -> dict[str, int]:
-        """The running processes by role."""
-        return {
-            c.role: c.process.pid
-            for c in self._children
-            if c.process is not None and c.process.poll() is None
-        }
-
     def _tend(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is not None:

@@ -379,13 +379,6 @@ class Snapshot:
         return self._searcher is None or not self._searcher.num_docs
 
     @property
-    def time_range_us(self) -> tuple[int, int] | None:
-        """The smallest and the largest timestamp, None for no records."""
-        low = [c.min_us for c in self.catalogs.values() if c.min_us is not None]
-        high = [c.max_us for c in self.catalogs.values() if c.max_us is not None]
-        return (min(low), max(high)) if low and high else None
-
-    @property
     def records(self) -> int:
         """All records."""
         return self._searcher.num_docs if self._searcher else 0

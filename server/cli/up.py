@@ -13,6 +13,7 @@ import click
 import orjson
 from rich.console import Console
 
+from server.cli.demo import CALM_PART
 from server.cli.readiness import address, when_ready
 from server.cli.serve import server_options, settings_of, supervise
 from server.cli.table import print_table
@@ -24,7 +25,6 @@ from server.settings import Settings
 STREAM = "main"
 PAST_MINUTES = 15
 RATE = 20.0  # records a second on average: enough to see something move
-CALM_PART = 0.4  # of the past before the outage in it
 TICK_S = 1.0
 ROWS_SHOWN = 5
 WIDTH = 110  # columns of the tables
@@ -57,11 +57,9 @@ def up(**options: Any) -> None:
     settings = settings_of(options)
     stop = threading.Event()
     guide = threading.Thread(target=_guide, args=(settings, stop), name="demo", daemon=True)
-    try:
-        supervise(settings, when_ready(settings, guide.start))
-    finally:
-        stop.set()
-        click.echo("stopped; all that was acknowledged is in " + str(settings.data))
+    supervise(settings, when_ready(settings, guide.start))
+    stop.set()
+    click.echo("stopped; all that was acknowledged is in " + str(settings.data))
 
 
 def _guide(settings: Settings, stop: threading.Event) -> None:

@@ -27,7 +27,7 @@ def free_port() -> int:
 class Serving:
     """A running `klomp serve`."""
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
+    def __init__(self, data: Path, port: int | None = None, *options: str) -> None:
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -35,7 +35,7 @@ class Serving:
         self.log = data.parent / f"{data.name}.serve.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*KLOMP, "serve", "--data", str(data), "--port", str(self.port)],
+                [*KLOMP, "serve", "--data", str(data), "--port", str(self.port), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
