@@ -332,9 +332,9 @@ class StreamIndexer:
     def _follow(self) -> bool:
         """Index what is new in the newest segment that is not sealed."""
         now = self._clock()
-        self._begin_anew_if_asked()
         if self._active is None and not self._open_next():
             return False
+        self._begin_anew_if_asked()
         active = self._active
         assert active is not None
         behind = active.backlog_bytes() > BEHIND_BYTES
@@ -396,7 +396,9 @@ class StreamIndexer:
         """Go on with making an index anew, if one is needed; whether there was anything to do."""
         if self._rebuild is None:
             catalog = self._catalog.read()
-            entry = next((s for s in catalog.segments if s.rebuilding), None) if catalog else None
+            # The one that is still written to is begun anew by `_follow`.
+            asked = [s for s in catalog.segments if s.rebuilding and s.sealed] if catalog else []
+            entry = asked[0] if asked else None
             if entry is None:
                 return False
             segment = self.directory.segment(entry.first, entry.generation)

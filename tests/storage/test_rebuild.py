@@ -11,7 +11,7 @@ from storage.catalog import load_catalog
 from storage.check import check as check_store
 from storage.errors import UnknownStream
 from storage.format import FrameHeader
-from storage.indexer import Indexer
+from storage.indexer import Indexer, StreamIndexer
 from storage.paths import DataDirectory
 from storage.publication import edit
 from storage.rebuild import live_segments, rebuild
@@ -134,6 +134,23 @@ def test_a_mark_survives_the_end_of_the_indexer(data, which):
     after = ids(data)
     assert [one != other for one, other in zip(before, after, strict=True)].count(True) == 1
     assert after[which] != before[which]
+    check(data, 300)
+
+
+def test_a_segment_that_is_written_to_is_not_sealed_by_its_rebuild(data):
+    """It is asked for after the indexer looked at that segment, and before it looks for what it has to mend."""
+    stream = data.stream("main")
+    indexer = StreamIndexer(stream, time.monotonic)
+    while indexer.step():
+        pass
+    active = live_segments(stream)[-1]
+    edit(stream, lambda catalog: catalog.with_segment(active.model_copy(update={"rebuilding": True})))
+    assert not indexer._mend()
+    while indexer.step():
+        pass
+    indexer.close()
+    assert [s.sealed for s in live_segments(stream)] == [True, True, False]
+    assert ids(data)[-1] != active.tantivy
     check(data, 300)
 
 
