@@ -23,7 +23,8 @@ from server.engine.matching import Matching
 from server.engine.rows import page
 from storage.index import analyse
 from storage.queries import all_of
-from storage.store import Snapshot, Store
+from storage.snapshot import Snapshot
+from storage.store import Store
 
 
 class Engine:

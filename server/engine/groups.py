@@ -25,7 +25,7 @@ from dsl.keys.field import FieldKey
 from storage import index as ix
 from storage.errors import ResultTooLarge
 from storage.queries import all_of, but_not
-from storage.store import Snapshot
+from storage.snapshot import Snapshot
 
 KEY = "groups"  # a name inside the question; the engine has "key" itself, and aggregates are called by their place
 GROUPS_MAX = 65_000  # the engine's own bound on buckets

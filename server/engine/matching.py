@@ -13,8 +13,9 @@ import orjson
 from tantivy import Query
 
 from dsl.record import Record
+from storage.datafiles import Stored
 from storage.queries import but_not
-from storage.store import Address, Snapshot, Stored
+from storage.snapshot import Address, Snapshot
 
 Check = Callable[[Record], bool]
 

@@ -17,8 +17,9 @@ from dsl.record import NUMBERS, TIMESTAMP, Record
 from server.answer import Answer
 from server.engine.matching import Matching, record_of
 from server.engine.narrowing import candidates
+from storage.datafiles import Stored
 from storage.record import render
-from storage.store import Address, Stored
+from storage.snapshot import Address
 from storage.times import format_time
 
 

@@ -1,0 +1,254 @@
+"""A snapshot: what was published of some streams at one moment, to be searched, counted, aggregated and fetched from.
+
+It keeps answering from that state while records pour in and segments are dropped or replaced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import tantivy
+from tantivy import FieldType, Query
+
+from storage import index as ix
+from storage.catalog import Catalog
+from storage.datafiles import Stored, StreamData
+from storage.errors import IndexPanic, QueryTimeout, ResultTooLarge
+from storage.queries import FieldQueries, all_of, any_of
+
+SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
+
+
+class Address(NamedTuple):
+    """One record in a snapshot: its time, number and stream."""
+
+    time_us: int
+    number: int
+    stream: str
+
+
+class Snapshot:
+    """The published records of some streams at one moment."""
+
+    def __init__(
+        self,
+        catalogs: dict[str, Catalog],
+        data: dict[str, StreamData],
+        index: tantivy.Index | None,
+        searcher: tantivy.Searcher | None,
+        owners: tuple[str, ...],
+    ) -> None:
+        self.catalogs = catalogs
+        self._data = data
+        self._searcher = searcher
+        self._single = next(iter(data)) if len(data) == 1 else None
+        self._owners = owners
+        self._index = index
+        self.deadline_s: float | None = None  # on the clock of time.monotonic: when questions are given up
+        self._unreadable: set[tuple[str, int]] = (
+            set()
+        )  # records that were found and could not be read, so far
+        self.queries = FieldQueries(index, searcher) if index is not None and searcher is not None else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is published at all."""
+        return self._searcher is None or not self._searcher.num_docs
+
+    @property
+    def records(self) -> int:
+        """All records."""
+        return self._searcher.num_docs if self._searcher else 0
+
+    def count(self, query: Query) -> int:
+        """How many records match, exactly."""
+        return int(self._search(query, 1, count=True).count or 0)  # type: ignore[attr-defined]
+
+    def newest(
+        self, query: Query, limit: int, *, after: Address | None = None, oldest_first: bool = False
+    ) -> list[Address]:
+        """The next records by falling time; equal ones by rising stream name, then by falling number.
+
+        Args:
+            query: What must match.
+            limit: How many at most, at least 1.
+            after: Where the records before ended.
+            oldest_first: The whole order turned round.
+        """
+        if after is not None:
+            query = all_of([query, self._beyond(after, oldest_first=oldest_first)])
+        found = self._ordered(query, limit + 1, ix.TIMESTAMP, oldest_first=oldest_first)
+        if len(found) > limit and found[limit - 1].time_us == found[limit].time_us:
+            # Equal times cross the edge of the page, and the engine promises no order among them: ask for those again.
+            edge = found[limit].time_us
+            found = [address for address in found if address.time_us != edge]
+            at_edge = self._range(ix.TIMESTAMP, FieldType.Integer, edge, edge)
+            for stream in sorted(self._data, reverse=oldest_first):
+                room = limit - len(found)
+                if room > 0:
+                    wanted = all_of([query, at_edge, *self._of_stream([stream])])
+                    found += self._ordered(wanted, room, ix.NUMBER, oldest_first=oldest_first, time_us=edge)
+        found.sort(
+            key=lambda address: (-address.time_us, address.stream, -address.number), reverse=oldest_first
+        )
+        return found[:limit]
+
+    def scan(self, query: Query) -> Iterator[list[Address]]:
+        """All records that match, by falling number, in chunks; their `time_us` is not filled in."""
+        after: int | None = None
+        while True:
+            bounded = query
+            if after is not None:
+                if after == 0:
+                    return
+                bounded = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, 0, after - 1)])
+            found = self._ordered(bounded, SCAN_CHUNK + 1, ix.NUMBER, oldest_first=False, time_us=0)
+            if len(found) <= SCAN_CHUNK:
+                yield found
+                return
+            # Records of several streams may share the last number: leave all of it to the next chunk, unless it
+            # is all there is.
+            edge = found[-1].number
+            chunk = [address for address in found if address.number != edge]
+            if not chunk:
+                at_edge = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, edge, edge)])
+                chunk = self._ordered(at_edge, len(self._data), ix.NUMBER, oldest_first=False, time_us=0)
+                after = edge
+            else:
+                after = edge + 1
+            yield chunk
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why an answer from here may miss records; None when it misses none."""
+        if self._unreadable:
+            return f"{len(self._unreadable)} records that match cannot be read: their data is damaged"
+        return next((c.incomplete for c in self.catalogs.values() if c.incomplete), None)
+
+    def check_deadline(self) -> None:
+        """Go on only while there is time.
+
+        Raises:
+            QueryTimeout: there is none left.
+        """
+        if self.deadline_s is not None and time.monotonic() > self.deadline_s:
+            raise QueryTimeout(
+                "the query takes longer than it may",
+                "narrow it by :time or :where, or raise query_timeout_s",
+            )
+
+    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
+        """The records at these addresses, in their order; those that cannot be read are left out and counted."""
+        self.check_deadline()
+        wanted = list(addresses)
+        out: list[Stored | None] = [None] * len(wanted)
+        for stream in {address.stream for address in wanted}:
+            places = [i for i, address in enumerate(wanted) if address.stream == stream]
+            stored = self._data[stream].fetch([wanted[i].number for i in places])
+            for i, record in zip(places, stored, strict=True):
+                out[i] = record
+        found = [record for record in out if record is not None]
+        if len(found) < len(out):
+            self._unreadable.update(
+                (address.stream, address.number)
+                for address, record in zip(wanted, out, strict=True)
+                if record is None
+            )
+        return found
+
+    def aggregate(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:
+        """The engine's aggregations over the records that match.
+
+        Raises:
+            ResultTooLarge: more groups than the engine can hold.
+        """
+        assert self._searcher is not None
+        self.check_deadline()
+        try:
+            return dict(self._searcher.aggregate(query, aggregations))
+        except ValueError as error:
+            if "bucket" in str(error).lower() or "memory" in str(error).lower():
+                raise ResultTooLarge(
+                    "the groups are more than the 65 000 that an answer may have",
+                    "group by fewer fields, take a larger bucket or a narrower :time",
+                ) from error
+            raise
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
+            raise _panic(error) from error
+
+    def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
+        assert self._searcher is not None
+        self.check_deadline()
+        try:
+            return self._searcher.search(query, limit=limit, **options)
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
+            raise _panic(error) from error
+
+    def _ordered(
+        self, query: Query, limit: int, field: str, *, oldest_first: bool, time_us: int | None = None
+    ) -> list[Address]:
+        """Matches by one column; `time_us` is the time of all of them where the column is another."""
+        if self._searcher is None:
+            return []
+        order = tantivy.Order.Asc if oldest_first else tantivy.Order.Desc
+        limit = min(limit, max(self._searcher.num_docs, 1))  # the engine makes room for as many at once
+        hits = self._search(query, limit, count=False, order_by_field=field, order=order).hits
+        places = [place for _, place in hits]
+        if field == ix.NUMBER:
+            return [Address(time_us or 0, int(key), self._stream(place)) for key, place in hits]
+        numbers = self._searcher.fast_field_values(ix.NUMBER, places)
+        return [
+            Address(int(key), int(number), self._stream(place))  # type: ignore[arg-type]
+            for (key, place), number in zip(hits, numbers, strict=True)
+        ]
+
+    def _stream(self, place: tantivy.DocAddress) -> str:
+        return self._single or self._owners[place.segment_ord]
+
+    def _range(self, field: str, kind: FieldType, low: int | None, high: int | None) -> Query:
+        assert self._index is not None
+        return Query.range_query(self._index.schema, field, kind, low, high, True, True)
+
+    def _beyond(self, after: Address, *, oldest_first: bool) -> Query:
+        """Records that come behind an address in the order."""
+        step = 1 if oldest_first else -1
+
+        def side(field: str, kind: FieldType, value: int) -> Query:
+            bounds = (value, None) if oldest_first else (None, value)
+            return self._range(field, kind, *bounds)
+
+        same_time = self._range(ix.TIMESTAMP, FieldType.Integer, after.time_us, after.time_us)
+        queries = [side(ix.TIMESTAMP, FieldType.Integer, after.time_us + step)]
+        if oldest_first or after.number > 0:
+            same_stream = self._of_stream([after.stream])
+            queries.append(
+                all_of([same_time, *same_stream, side(ix.NUMBER, FieldType.Unsigned, after.number + step)])
+            )
+        behind = [
+            name for name in self._data if (name < after.stream if oldest_first else name > after.stream)
+        ]
+        if behind:
+            queries.append(all_of([same_time, *self._of_stream(behind)]))
+        return any_of(queries)
+
+    def _of_stream(self, names: Sequence[str]) -> list[Query]:
+        """What restricts a query to some of the streams; nothing where there is only one."""
+        if self._single is not None:
+            return []
+        assert self._index is not None
+        return [any_of([Query.term_query(self._index.schema, ix.STREAM, name) for name in names])]
+
+
+def _panic(error: BaseException) -> BaseException:
+    """What to raise for something that is no Exception: our own error for a panic, itself for anything else."""
+    if type(error).__name__ == "PanicException":
+        return IndexPanic(
+            f"the index engine failed on this query: {error}", "please report it with the query"
+        )
+    return error
