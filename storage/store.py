@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,12 @@ class Store:
                 directory = self._data.stream(check_stream_name(stream))
                 if not directory.root.is_dir():
                     self.forget(stream)
-                    raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
+                    raise UnknownStream(f"no stream {stream!r}", self._streams_hint(stream))
                 file = self._catalogs[stream] = CatalogFile(directory.catalog)
             catalog = file.read()
             if catalog is None and not self._data.stream(stream).root.is_dir():
                 self.forget(stream)
-                raise UnknownStream(f"no stream {stream!r}", self._streams_hint())
+                raise UnknownStream(f"no stream {stream!r}", self._streams_hint(stream))
             return catalog or Catalog(stream=stream)
 
     def forget(self, stream: str) -> None:
@@ -100,8 +101,11 @@ class Store:
         """Where this process has its view over several streams."""
         return self._own_views / hashlib.sha256("/".join(live).encode()).hexdigest()[:16]
 
-    def _streams_hint(self) -> str:
+    def _streams_hint(self, wanted: str) -> str:
         names = self.stream_names()
+        near = get_close_matches(wanted, names, n=1)
+        if near:
+            return f"did you mean {near[0]}?"
         if not names:
             return "there are no streams yet; a stream comes into being with its first record"
         return "there are: " + ", ".join(names[:20]) + (" …" if len(names) > 20 else "")

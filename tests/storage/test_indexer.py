@@ -282,7 +282,10 @@ def test_a_stream_that_is_not_there_is_named_with_those_that_are(data):
     write(data, 1, stream="nginx")
     with pytest.raises(UnknownStream) as caught:
         Store(data).snapshot(["ngins"])
-    assert (caught.value.message, caught.value.hint) == ("no stream 'ngins'", "there are: nginx")
+    assert (caught.value.message, caught.value.hint) == ("no stream 'ngins'", "did you mean nginx?")
+    with pytest.raises(UnknownStream, match="no stream 'app'") as caught:
+        Store(data).snapshot(["app"])
+    assert caught.value.hint == "there are: nginx"
 
 
 def test_a_start_hides_nothing(data):
