@@ -24,7 +24,7 @@ from storage.locks import is_held, shared
 from storage.paths import STREAM_NAME, DataDirectory, SegmentDirectory, StreamDirectory
 from storage.quarantine import stretches
 from storage.segment import SegmentMeta, checksum, file_names, load_meta, recover_entries
-from storage.versions import HINT, unknown_versions
+from storage.versions import HINT, unknown_metadata_version, unknown_versions
 from storage.view import META, read_meta, segment_ids
 
 LOOK_AGAIN_S = 0.3  # what a running server was in the middle of is done by then
@@ -120,10 +120,17 @@ def _root_findings(data: DataDirectory) -> Iterator[Finding]:
             if not (entry.is_dir() and STREAM_NAME.match(entry.name)):
                 message = "no stream can have this name: it is ignored"
                 yield Finding(HARMLESS, "unknown-name", f"streams/{entry.name}", message, "move it elsewhere")
-    metadata = data.root / "klomp.db"
+    metadata = data.metadata
+    unknown = unknown_metadata_version(data)
+    if unknown is not None:
+        yield Finding(UNKNOWN, "format-unknown", metadata.name, unknown.message, HINT)
     if metadata.exists():
+        # Without a log beside it nobody has it open, and it can be read without making files for those who do.
+        alone = "" if metadata.with_name(f"{metadata.name}-wal").exists() else "&immutable=1"
         try:
-            with closing(sqlite3.connect(f"{metadata.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            with closing(
+                sqlite3.connect(f"{metadata.absolute().as_uri()}?mode=ro{alone}", uri=True)
+            ) as database:
                 (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
             answer = str(error)

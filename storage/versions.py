@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from struct import Struct
 from typing import NamedTuple
 
 import orjson
@@ -13,8 +15,13 @@ from storage.catalog import CATALOG_VERSION
 from storage.checked import checksum_holds
 from storage.errors import FormatUnknown
 from storage.format import FILE_HEADER, FILE_MAGIC, FORMAT_VERSION
+from storage.metadata import MIGRATIONS
 from storage.paths import DataDirectory, StreamDirectory
 from storage.segment import META_VERSION
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+SQLITE_HEADER = Struct(">60xi36x")  # of 100 bytes; user_version stands at 60
+assert SQLITE_HEADER.size == 100
 
 HINT = "use the klomp that wrote it, or a newer one"
 
@@ -41,15 +48,30 @@ def unknown_versions(directory: StreamDirectory) -> Iterator[UnknownVersion]:
         yield from _document(segment.meta, META_VERSION)
 
 
+def unknown_metadata_version(data: DataDirectory) -> UnknownVersion | None:
+    """The metadata of a store, where their version is one that we do not know."""
+    # Read from the file's own header, https://www.sqlite.org/fileformat.html: to open it would make files beside it.
+    try:
+        with data.metadata.open("rb") as file:
+            header = file.read(SQLITE_HEADER.size)
+    except FileNotFoundError:
+        return None
+    if len(header) < SQLITE_HEADER.size or not header.startswith(SQLITE_MAGIC):
+        return None  # damaged, which is another matter
+    (found,) = SQLITE_HEADER.unpack(header)
+    return UnknownVersion(data.metadata, found, len(MIGRATIONS)) if found > len(MIGRATIONS) else None
+
+
 def refuse_unknown_versions(data: DataDirectory) -> None:
     """Make sure that every file of a store can be read by this program.
 
     Raises:
         FormatUnknown: one can't, with its name and version.
     """
-    for name in data.stream_names():
-        for unknown in unknown_versions(data.stream(name)):
-            raise FormatUnknown(f"{unknown.path}: {unknown.message}", HINT)
+    metadata = unknown_metadata_version(data)
+    found = [metadata] if metadata is not None else []
+    for unknown in chain(found, *(unknown_versions(data.stream(name)) for name in data.stream_names())):
+        raise FormatUnknown(f"{unknown.path}: {unknown.message}", HINT)
 
 
 def _document(path: Path, known: int) -> Iterator[UnknownVersion]:

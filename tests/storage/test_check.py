@@ -1,7 +1,9 @@
 """The check: a byte that flips anywhere is found, and a store that is well has no findings, whatever it is doing."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import threading
 import time
 
@@ -12,13 +14,15 @@ from storage import rewrite
 from storage.catalog import load_catalog
 from storage.check import check
 from storage.checked import add_checksum
-from storage.errors import UnknownStream
+from storage.errors import FormatUnknown, UnknownStream
 from storage.findings import Severity
 from storage.format import FILE_HEADER, FrameHeader
 from storage.indexer import Indexer
 from storage.log import StreamLog
+from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.scan import frames
+from storage.versions import refuse_unknown_versions
 from tests.storage.test_indexer import index, write
 
 FLIPS_A_FILE = int(os.environ.get("KLOMP_FLIPS", "6"))
@@ -277,6 +281,19 @@ def test_a_version_that_is_not_known_is_refused_by_name(data):
         "streams/main/catalog.json",
         f"streams/main/segments/{path.parent.name}/data.log",
     ]
+
+
+def test_the_metadata_are_checked_too(data):
+    Metadata(data.metadata).close()
+    assert codes(data) == []
+    with contextlib.closing(sqlite3.connect(data.metadata)) as database:
+        database.execute("PRAGMA user_version = 99")
+    assert codes(data) == [(Severity.UNKNOWN, "format-unknown")]
+    with pytest.raises(FormatUnknown, match=r"klomp\.db: it has format version 99"):
+        refuse_unknown_versions(data)
+    data.metadata.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    assert codes(data) == [(Severity.DAMAGE, "metadata-damaged")]
+    refuse_unknown_versions(data)
 
 
 def test_a_stream_that_is_not_there_is_named(data):
