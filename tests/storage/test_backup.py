@@ -340,7 +340,7 @@ def test_nothing_is_restored_over_something(data, tmp_path):
     assert everything(DataDirectory(tmp_path / "empty")) == everything(data)
 
 
-@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out"])
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
 def test_nothing_is_restored_outside_of_its_place(tmp_path, name):
     import io
     import tarfile
