@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from server.processes import ROLES
 from server.settings import Settings
-from storage.indexer import hold_lock
+from storage.locks import hold_lock
 from storage.metadata import set_damaged_aside
 from storage.paths import DataDirectory
 from storage.versions import refuse_unknown_versions

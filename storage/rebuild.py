@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection
 
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.errors import StoreLocked, UnknownStream
-from storage.indexer import StreamIndexer, hold_lock
+from storage.locks import hold_lock
 from storage.paths import DataDirectory, StreamDirectory
 from storage.publication import edit
+from storage.stream_indexer import StreamIndexer
 
 POLL_S = 0.1  # how often a running indexer is looked at
 

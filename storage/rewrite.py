@@ -27,13 +27,13 @@ from storage.format import (
     read_ticket,
 )
 from storage.index import open_index
-from storage.indexer import WRITER_HEAP_BYTES, SegmentIndexer
 from storage.log import IDEMPOTENCY_WINDOW_S
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.publication import edit_locked, locked
 from storage.quarantine import quarantined
 from storage.scan import frames, read_frame
 from storage.segment import seal
+from storage.segment_indexer import WRITER_HEAP_BYTES, SegmentIndexer
 from storage.view import INDEX_SEGMENT_DIGITS, publish, read_meta, segment_ids
 
 SEALED_COMPRESSION_LEVEL = 3  # a segment is sealed once and read often: a tenth smaller for twice the time

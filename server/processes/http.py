@@ -21,7 +21,7 @@ from server.ingest import Ingest
 from server.settings import Settings
 from server.space import FreeSpace
 from server.streams import StreamAdmin, rotation_of
-from storage.indexer import hold_lock
+from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.store import Store

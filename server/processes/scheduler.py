@@ -12,7 +12,7 @@ from server.jobs.base import JobContext
 from server.jobs.runner import JobRunner
 from server.processes.http import now_us
 from server.settings import Settings
-from storage.indexer import hold_lock
+from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
 

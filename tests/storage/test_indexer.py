@@ -10,11 +10,12 @@ import pytest
 from storage.catalog import load_catalog
 from storage.errors import StoreLocked, UnknownStream
 from storage.format import FrameHeader
-from storage.indexer import Indexer, StreamIndexer
+from storage.indexer import Indexer
 from storage.log import StreamLog
 from storage.paths import DataDirectory
 from storage.scan import frames
 from storage.store import Store
+from storage.stream_indexer import StreamIndexer
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_a_lost_index_of_the_segment_that_is_written_to_is_told_until_it_has_cau
     index(data)
     stream = data.stream("main")
     shutil.rmtree(stream.segment(1).index)
-    monkeypatch.setattr("storage.indexer.COMMIT_AFTER_S", -1)  # a frame a step
+    monkeypatch.setattr("storage.stream_indexer.COMMIT_AFTER_S", -1)  # a frame a step
     indexer = Indexer(data)
     indexer.step()
     incomplete = [load_catalog(stream.catalog).incomplete]

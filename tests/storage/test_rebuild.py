@@ -11,12 +11,13 @@ from storage.catalog import load_catalog
 from storage.check import check as check_store
 from storage.errors import UnknownStream
 from storage.format import FrameHeader
-from storage.indexer import Indexer, StreamIndexer
+from storage.indexer import Indexer
 from storage.paths import DataDirectory
 from storage.publication import edit
 from storage.rebuild import live_segments, rebuild
 from storage.scan import frames
 from storage.store import Store
+from storage.stream_indexer import StreamIndexer
 from tests.storage.test_indexer import check, index, numbers, write
 
 

@@ -16,12 +16,13 @@ from storage import drop as dropping
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.drop import collect, delete_stream, disk_bytes, drop, empty_trash, orphans, remove_stale_views
 from storage.errors import UnknownStream
-from storage.indexer import Indexer, StreamIndexer
+from storage.indexer import Indexer
 from storage.log import Rotation, StreamLog
 from storage.paths import DataDirectory
 from storage.publication import Hold, edit
 from storage.retention import decide, end_us
 from storage.store import Store
+from storage.stream_indexer import StreamIndexer
 from storage.stream_settings import RetentionSettings
 from tests.storage.test_indexer import index, numbers, write
 
@@ -274,7 +275,7 @@ def test_the_indexer_goes_on_while_segments_are_dropped(data):
 
 
 def test_a_segment_that_is_dropped_while_its_index_is_made_anew_is_let_go(data, monkeypatch):
-    monkeypatch.setattr("storage.indexer.REBUILD_SLICE_S", -1)
+    monkeypatch.setattr("storage.stream_indexer.REBUILD_SLICE_S", -1)
     stream = data.stream("main")
     lost = live(data).segments[1]
     shutil.rmtree(stream.segment(lost.first).index)

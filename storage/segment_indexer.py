@@ -1,0 +1,243 @@
+"""The index of one segment: brought up to its data file, resumed where it ended, begun anew where it is of no use.
+
+Its state is derived: what it has is what the index says it has (the highest number committed), and the rest is read
+from the data again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tantivy
+
+from storage.catalog import SegmentEntry
+from storage.errors import FrameDamaged
+from storage.format import FILE_HEADER, FrameHeader, decode_frame
+from storage.index import NUMBER, add_record, create_index, open_index
+from storage.paths import SegmentDirectory
+from storage.quarantine import quarantine, quarantined, stretches
+from storage.scan import frames, read_frame
+
+log = logging.getLogger(__name__)
+
+WRITER_HEAP_BYTES = 128 << 20  # what the engine may hold before it writes a segment by itself
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far a segment is read: the next byte of its file, and what was read so far."""
+
+    offset: int = 0
+    until: int = 0
+    records: int = 0
+    raw_bytes: int = 0
+    min_us: int | None = None
+    max_us: int | None = None
+
+    def pass_frame(self, header: FrameHeader, deleted: int = 0) -> None:
+        self.offset = header.end
+        self.until = header.until
+        self.records += header.records - deleted
+        self.raw_bytes += header.raw_bytes
+        self.min_us = header.min_us if self.min_us is None else min(self.min_us, header.min_us)
+        self.max_us = header.max_us if self.max_us is None else max(self.max_us, header.max_us)
+
+
+class SegmentIndexer:
+    """Brings one segment's index up to its data.
+
+    Args:
+        segment: The segment.
+        stream: The name of its stream.
+        generation: Of the segment.
+        aside: Whether to make a new index beside the one that is there, until `adopt` puts it in its place.
+        new: Whether the segment may have no index yet; otherwise one that is missing was lost.
+    """
+
+    def __init__(
+        self,
+        segment: SegmentDirectory,
+        stream: str,
+        generation: int = 0,
+        *,
+        aside: bool = False,
+        new: bool = False,
+    ) -> None:
+        self.segment = segment
+        self.stream = stream
+        self.generation = generation
+        self._path = segment.new_index if aside else segment.index
+        if aside:
+            shutil.rmtree(self._path, ignore_errors=True)
+        self._fd = os.open(segment.data, os.O_RDONLY)
+        self._writer: tantivy.IndexWriter | None = None
+        self._lost_until_bytes = 0
+        self.index, committed = self._open(new=new)
+        self._position = self._resume(committed)
+        self.uncommitted = 0
+        self.uncommitted_since = 0.0
+
+    def _open(self, *, new: bool) -> tuple[tantivy.Index, int]:
+        """The segment's index and the number after the last record that it has."""
+        try:
+            index = open_index(self._path)
+            return index, _highest_number(index) + 1
+        except (ValueError, OSError) as error:
+            if self._path.exists():
+                log.warning("%s cannot be used and is made anew: %s", self._path, error)
+            elif new:
+                return create_index(self._path), 0
+            return self._anew(), 0
+
+    def _anew(self) -> tantivy.Index:
+        size = os.fstat(self._fd).st_size
+        self._lost_until_bytes = size if size > FILE_HEADER.size else 0
+        shutil.rmtree(self._path, ignore_errors=True)
+        return create_index(self._path)
+
+    def _resume(self, committed: int) -> _Position:
+        """Pass the frames that the index has already."""
+        position = _Position(until=self.segment.first)
+        damaged = {(start, end) for _, start, end in stretches(self.segment)}
+        for found in frames(self._fd, verify=False, expect=self.segment.first):
+            if not isinstance(found, FrameHeader):
+                continue
+            if (found.offset, found.end) in damaged:
+                position.offset = found.end
+                continue
+            if found.until > committed:
+                if found.first < committed:
+                    break  # the index holds part of a frame: not ours
+                return position
+            position.pass_frame(found)
+        if position.until >= committed:
+            return position
+        # The index has records that the data has not: it was ahead of a loss of power. Make it anew.
+        log.warning("%s knows records that the data does not have and is made anew", self._path)
+        self.index = self._anew()
+        return _Position(until=self.segment.first)
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the index was lost and is not yet where it was."""
+        return self._position.offset < self._lost_until_bytes
+
+    def backlog_bytes(self) -> int:
+        """Bytes of the data file that are not read yet."""
+        return os.fstat(self._fd).st_size - self._position.offset
+
+    def read(self, until_s: float, clock: Callable[[], float]) -> int:
+        """Index frames until there are no more or the time is up; the number of records taken in."""
+        if self.backlog_bytes() <= 0:
+            return 0
+        taken = 0
+        for found in frames(self._fd, self._position.offset, verify=False, expect=self._position.until):
+            if not isinstance(found, FrameHeader):
+                quarantine(self.segment, self._fd, found.start, found.end)
+                continue
+            try:
+                batch = decode_frame(found, read_frame(self._fd, found))
+            except FrameDamaged:
+                if found.end == os.fstat(self._fd).st_size:
+                    break  # still being written
+                quarantine(self.segment, self._fd, found.offset, found.end)
+                self._position.offset = found.end
+                continue
+            writer = self._open_writer()
+            for i, line in enumerate(batch.lines):
+                if not line:
+                    continue  # deleted
+                add_record(writer, line, batch.times_us[i], self.stream, batch.first + i)
+            if not self.uncommitted:
+                self.uncommitted_since = clock()
+            self.uncommitted += found.records
+            taken += found.records
+            self._position.pass_frame(found, deleted=batch.lines.count(b""))
+            if clock() >= until_s:
+                break
+        return taken
+
+    def pass_rest(self, until: int) -> None:
+        """Pass what cannot be read at the end of a file that no more will be written to.
+
+        Args:
+            until: The number that the segment ought to end before. Where it does, the rest is a write that a crash cut
+                off; else it is damage.
+        """
+        size = os.fstat(self._fd).st_size
+        if self._position.until < until:
+            quarantine(self.segment, self._fd, self._position.offset, size)
+        self._position.offset = size
+
+    def commit(self) -> None:
+        """Make what was read searchable, durably."""
+        if self._writer is not None and self.uncommitted:
+            self._writer.commit()
+            self.uncommitted = 0
+
+    def close(self) -> None:
+        """Commit, wait for merges and give the writer back."""
+        self.commit()
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+    def release(self) -> None:
+        """Close for good."""
+        self.close()
+        os.close(self._fd)
+
+    def abandon(self) -> None:
+        """Close for good and forget what was not committed: the segment is gone."""
+        if self._writer is not None:
+            try:
+                self._writer.wait_merging_threads()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is about files that nobody needs
+                log.info("the index of %s ended with %s", self.segment.root, error)
+            self._writer = None
+        os.close(self._fd)
+
+    def adopt(self) -> None:
+        """Put the index that was made aside in the place of the other."""
+        self.close()
+        shutil.rmtree(self.segment.index, ignore_errors=True)
+        self._path.rename(self.segment.index)
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            self._writer = self.index.writer(WRITER_HEAP_BYTES, 1)
+        return self._writer
+
+    def entry(self, *, sealed: bool) -> SegmentEntry:
+        """What the catalog says of this segment. Only true right after a commit."""
+        position = self._position
+        damaged = quarantined(self.segment)
+        return SegmentEntry(
+            generation=self.generation,
+            catching_up=self.catching_up,
+            damaged=len(damaged),
+            damaged_bytes=sum(damaged),
+            written_s=os.fstat(self._fd).st_mtime if sealed else 0.0,
+            first=self.segment.first,
+            until=position.until,
+            records=position.records,
+            raw_bytes=position.raw_bytes,
+            data_bytes=position.offset,
+            min_us=position.min_us,
+            max_us=position.max_us,
+            sealed=sealed,
+        )
+
+
+def _highest_number(index: tantivy.Index) -> int:
+    """The highest record number that was committed; -1 in an empty index."""
+    index.reload()
+    searcher = index.searcher()
+    if not searcher.num_docs:
+        return -1
+    hits = searcher.search(tantivy.Query.all_query(), limit=1, count=False, order_by_field=NUMBER).hits
+    return int(hits[0][0])

@@ -1,0 +1,293 @@
+"""The indexing of one stream: its newest segment is followed as it grows, sealed ones are made anew where need be.
+
+What was done is published by an edit of the stream's catalog.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+
+from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
+from storage.format import FILE_HEADER
+from storage.paths import SegmentDirectory, StreamDirectory
+from storage.publication import Edit, Hold, edit
+from storage.segment import index_is_usable, recover_entries, seal
+from storage.segment_indexer import SegmentIndexer
+from storage.view import read_meta, segment_ids
+
+log = logging.getLogger(__name__)
+
+COMMIT_AFTER_S = 0.35  # a steady stream is committed this often: well within the second that is promised
+COMMIT_BEHIND_AFTER_S = 1.5  # while far behind, larger commits cost fewer merges
+BEHIND_BYTES = 4 << 20  # compressed bytes not yet read that count as far behind
+WRITER_IDLE_S = 30.0  # a stream silent for so long gives its writer's memory back
+FOLDER_TICK_NS = (
+    100_000_000  # changes of a folder within a tick of the file system's clock, 10 ms, look like one
+)
+REBUILD_SLICE_S = 0.2  # how long new records wait for an index that is made anew
+
+
+class StreamIndexer:
+    """Indexes one stream, segment after segment, and publishes what it did.
+
+    The newest segment that is not sealed is followed as it grows. Beside it, one at a time, the indexes of sealed
+    segments are made anew where they are missing or of no use; the others are served meanwhile.
+    """
+
+    def __init__(self, directory: StreamDirectory, clock: Callable[[], float], *, new: bool = False) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._hold = Hold(directory)
+        self._catalog = CatalogFile(directory.catalog)
+        self._active: SegmentIndexer | None = None
+        self._rebuild: SegmentIndexer | None = None
+        self._segments_stamp = 0
+        self._firsts: list[int] = []
+        self._last_read_s = clock()
+        try:
+            self._look_for_segments()
+            # What comes into being from now on has no index yet; what is there already should have one.
+            self._old = frozenset[int]() if new else frozenset(self._firsts)
+            self._edit(self._reconciled)
+        except BaseException:
+            self._hold.release()
+            raise
+
+    def _reconciled(self, catalog: Catalog) -> Catalog:
+        """The catalog with what the folders say: sealed segments that it lacks, and indexes that are of no use."""
+        if load_catalog(self.directory.catalog) is None:
+            entries = recover_entries(self.directory)
+        else:
+            entries = list(catalog.segments)
+        checked = []
+        for entry in entries:
+            segment = self.directory.segment(entry.first, entry.generation)
+            if not segment.data.exists():
+                log.error("%s is gone; what was in it cannot be found any more", segment.data)
+                continue
+            usable = index_is_usable(segment) if entry.sealed else _can_be_shown(segment)
+            if not usable and not entry.rebuilding:
+                log.warning("the index of %s is missing or of no use and is made anew", segment.root)
+            asked = entry.rebuilding  # by `klomp rebuild`, or it was not finished
+            checked.append(entry.model_copy(update={"rebuilding": asked or not usable}))
+        return catalog.model_copy(update={"segments": tuple(checked)})
+
+    def _look_for_segments(self) -> None:
+        try:
+            stamp = os.stat(self.directory.segments).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp != self._segments_stamp:
+            self._firsts = self.directory.segment_firsts()
+            self._segments_stamp = settled(stamp)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the stream was deleted; another one of its name may be there."""
+        return self._hold.is_gone()
+
+    def step(self) -> bool:
+        """Do what there is to do now; whether anything was done.
+
+        Raises:
+            UnknownStream: the stream was deleted. Whatever else is raised may have the same cause: see `is_gone`.
+        """
+        self._hold.check()
+        self._look_for_segments()
+        busy = self._follow()
+        return self._mend() or busy
+
+    def _follow(self) -> bool:
+        """Index what is new in the newest segment that is not sealed."""
+        now = self._clock()
+        if self._active is None and not self._open_next():
+            return False
+        self._begin_anew_if_asked()
+        active = self._active
+        assert active is not None
+        behind = active.backlog_bytes() > BEHIND_BYTES
+        patience = COMMIT_BEHIND_AFTER_S if behind else COMMIT_AFTER_S
+        was_lost = active.catching_up
+        taken = active.read(now + patience, self._clock)
+        if taken:
+            self._last_read_s = now
+        following = next((first for first in self._firsts if first > active.segment.first), None)
+        if following is not None and not taken:
+            active.pass_rest(following)
+            self._seal(active)
+            return True
+        waited = self._clock() - active.uncommitted_since
+        if (active.uncommitted and (not taken or waited >= patience)) or was_lost != active.catching_up:
+            active.commit()
+            self._publish(active.entry(sealed=False))
+            return True
+        if now - self._last_read_s > WRITER_IDLE_S:
+            active.close()
+        return taken > 0
+
+    def _open_next(self) -> bool:
+        catalog = self._catalog.read()
+        done = catalog.sealed_until if catalog else 0
+        for first in self._firsts:
+            if first >= done:
+                segment = self.directory.segment(first)
+                if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
+                    return False
+                self._active = SegmentIndexer(segment, self.directory.name, new=first not in self._old)
+                self._publish(self._active.entry(sealed=False))
+                return True
+        return False
+
+    def _begin_anew_if_asked(self) -> None:
+        """Throw the index of the segment that is followed away, where somebody marked it as one to be made anew."""
+        catalog = self._catalog.read()
+        active = self._active
+        if active is None or catalog is None:
+            return
+        if not any(s.rebuilding and s.first == active.segment.first for s in catalog.segments):
+            return
+        log.warning("the index of %s is made anew", active.segment.root)
+        active.abandon()
+        shutil.rmtree(active.segment.index)
+        self._active = anew = SegmentIndexer(active.segment, self.directory.name)
+        self._edit(lambda catalog: catalog.with_segment(anew.entry(sealed=False)))
+
+    def _seal(self, active: SegmentIndexer) -> None:
+        """Close a segment that no more will be written to."""
+        active.close()
+        seal(active.segment, active.entry(sealed=True))
+        self._publish(active.entry(sealed=True))
+        active.release()
+        self._active = None
+
+    def _mend(self) -> bool:
+        """Go on with making an index anew, if one is needed; whether there was anything to do."""
+        if self._rebuild is None:
+            catalog = self._catalog.read()
+            # The one that is still written to is begun anew by `_follow`.
+            asked = [s for s in catalog.segments if s.rebuilding and s.sealed] if catalog else []
+            entry = asked[0] if asked else None
+            if entry is None:
+                return False
+            segment = self.directory.segment(entry.first, entry.generation)
+            try:
+                self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
+            except FileNotFoundError:
+                if self._is_live(entry.first, entry.generation):
+                    raise
+                return True
+        try:
+            return self._go_on_mending(self._rebuild)
+        except Exception:
+            if self._is_live(self._rebuild.segment.first, self._rebuild.generation):
+                raise
+            log.info("%s was dropped while its index was made anew", self._rebuild.segment.root)
+            self._rebuild.abandon()
+            self._rebuild = None
+            return True
+
+    def _is_live(self, first: int, generation: int) -> bool:
+        """Whether a segment has not been dropped or replaced."""
+        catalog = load_catalog(self.directory.catalog)
+        return catalog is not None and any(
+            (s.first, s.generation) == (first, generation) for s in catalog.segments
+        )
+
+    def _go_on_mending(self, rebuild: SegmentIndexer) -> bool:
+        if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock):
+            return True
+        rebuild.pass_rest(self._until(rebuild))
+        rebuild.adopt()
+        entry = rebuild.entry(sealed=True).model_copy(update={"catching_up": False})
+        seal(rebuild.segment, entry)
+        rebuild.release()
+        self._rebuild = None
+        self._edit(lambda catalog: _with_mended(catalog, entry))
+        log.warning("the index of %s is made anew", rebuild.segment.root)
+        return True
+
+    def _until(self, rebuild: SegmentIndexer) -> int:
+        """The number that a segment ends before, as far as the catalog knows."""
+        catalog = self._catalog.read()
+        first = rebuild.segment.first
+        return next((s.until for s in catalog.segments if s.first == first), first) if catalog else first
+
+    @property
+    def mending(self) -> tuple[int, int] | None:
+        """Bytes read and bytes there are, of the segment whose index is being made anew; None for none."""
+        busy = self._rebuild or (
+            self._active if self._active is not None and self._active.catching_up else None
+        )
+        if busy is None:
+            return None
+        size = busy.segment.data.stat().st_size
+        return size - busy.backlog_bytes(), size
+
+    def _publish(self, entry: SegmentEntry) -> None:
+        """Say what a segment is like now; that somebody asked for its index to be made anew is kept."""
+
+        def with_mark(catalog: Catalog) -> Catalog:
+            marked = any(s.rebuilding and s.first == entry.first for s in catalog.segments)
+            return catalog.with_segment(entry.model_copy(update={"rebuilding": marked}))
+
+        self._edit(with_mark)
+
+    def _edit(self, change: Edit) -> None:
+        """Change the catalog of this stream, and never that of another one that has its name now."""
+
+        def checked(catalog: Catalog) -> Catalog:
+            self._hold.check()
+            return change(catalog)
+
+        edit(self.directory, checked)
+
+    def abandon(self) -> None:
+        """Let go without another word: the stream was deleted."""
+        for indexer in (self._active, self._rebuild):
+            if indexer is not None:
+                indexer.abandon()
+        self._active = self._rebuild = None
+        self._hold.release()
+
+    def close(self) -> None:
+        """Commit and publish what was read, then let go."""
+        if self.is_gone:
+            self.abandon()
+            return
+        if self._rebuild is not None:
+            self._rebuild.release()
+            self._rebuild = None
+        if self._active is not None:
+            active = self._active
+            had = active.uncommitted
+            active.close()
+            if had:
+                self._publish(active.entry(sealed=False))
+            active.release()
+            self._active = None
+        self._hold.release()
+
+
+def _can_be_shown(segment: SegmentDirectory) -> bool:
+    """Whether the index of a segment that is not sealed can stay in the view until it is followed again."""
+    try:
+        names = {name.replace("-", "") for name in segment_ids(read_meta(segment.index))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all((segment.index / f"{name}.idx").exists() for name in names)
+
+
+def _with_mended(catalog: Catalog, entry: SegmentEntry) -> Catalog:
+    """The catalog with a segment whose index was made anew, unless it was dropped or replaced meanwhile."""
+    if any((s.first, s.generation) == (entry.first, entry.generation) for s in catalog.segments):
+        return catalog.with_segment(entry)
+    return catalog
+
+
+def settled(stamp_ns: int) -> int:
+    """When a folder last changed, as far as that says that it did not since; 0 while it is too early to say."""
+    return stamp_ns if time.time_ns() - stamp_ns > FOLDER_TICK_NS else 0
