@@ -88,6 +88,24 @@ class MetadataUnwritable(StoreError):
     code = "metadata-unwritable"
 
 
+class BadDocumentName(StoreError):
+    """A document's name has characters or a length that a path should not have."""
+
+    code = "bad-name"
+
+
+class VersionConflict(StoreError):
+    """A document has another version than whoever changes it knew: nothing has changed."""
+
+    code = "version-conflict"
+
+
+class TooManyDocuments(StoreError):
+    """One more document would pass the bound on documents of a kind."""
+
+    code = "too-many-documents"
+
+
 class LogUnwritable(StoreError):
     """The disk refused bytes: nothing of the batch was kept.
 

@@ -3,8 +3,8 @@
 Several processes open it: the WAL lets them read while one writes. What is written is synced before a call returns
 (`synchronous=FULL`), because a setting that was acknowledged must survive a loss of power as records do.
 
-The schema is the sum of MIGRATIONS; `user_version` says how many of them a file has. A file of a newer program is
-refused rather than guessed at. https://www.sqlite.org/pragma.html#pragma_user_version
+The schema is the sum of MIGRATIONS in `storage/migrations.py`; `user_version` says how many of them a file has. A file
+of a newer program is refused rather than guessed at. https://www.sqlite.org/pragma.html#pragma_user_version
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal
 import orjson
 
 from storage.errors import FormatUnknown, MetadataUnwritable
+from storage.migrations import MIGRATIONS
 
 BUSY_TIMEOUT_MS = 10_000  # how long to wait for another process's write, which takes milliseconds
 JOBS_KEPT = 100  # runs remembered of each kind: some hours of a job that runs every minute
@@ -30,49 +31,6 @@ JOBS_LISTED_MAX = 1000  # in one answer
 log = logging.getLogger(__name__)
 
 JobState = Literal["running", "done", "failed"]
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """
-        CREATE TABLE streams (
-            name       TEXT PRIMARY KEY,
-            settings   TEXT NOT NULL,     -- JSON, as it was given: what it does not say has its default
-            created_us INTEGER NOT NULL,
-            version    INTEGER NOT NULL   -- rises by one at every change
-        ) STRICT
-        """,
-        """
-        CREATE TABLE jobs (
-            id         INTEGER PRIMARY KEY AUTOINCREMENT,
-            kind       TEXT NOT NULL,
-            stream     TEXT,              -- NULL for one that is about all
-            started_us INTEGER NOT NULL,
-            ended_us   INTEGER,
-            state      TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed')),
-            outcome    TEXT               -- JSON
-        ) STRICT
-        """,
-        "CREATE INDEX jobs_of_kind ON jobs (kind, id)",
-        # Jobs that were asked for, until the scheduler takes them.
-        "CREATE TABLE asked (kind TEXT PRIMARY KEY) STRICT",
-    ),
-    (
-        """
-        CREATE TABLE deletions (
-            id        INTEGER PRIMARY KEY AUTOINCREMENT,
-            stream    TEXT NOT NULL,
-            query     TEXT NOT NULL,     -- EDN: which records go
-            now_us    INTEGER NOT NULL,  -- what `now` stands for in it
-            until     INTEGER NOT NULL,  -- records from this number on came later and stay
-            state     TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed')),
-            deleted   INTEGER NOT NULL DEFAULT 0,
-            remaining INTEGER,           -- NULL until they are counted
-            error     TEXT,
-            ended_us  INTEGER
-        ) STRICT
-        """,
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +101,7 @@ class Metadata:
             raise
 
     def _migrate(self, path: Path) -> None:
-        with self._writing() as database:
+        with self.writing() as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
                 raise FormatUnknown(
@@ -167,8 +125,12 @@ class Metadata:
             self._database.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that sees what it changes: it has the file's write lock from the start."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees what it changes: it has the file's write lock from the start.
+
+        For what has a table and a module of its own, such as `storage/documents.py`. Whatever is raised inside rolls
+        all of it back.
+        """
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -178,7 +140,8 @@ class Metadata:
                 raise
             self._database.execute("COMMIT")
 
-    def _read(self, statement: str, *values: Any) -> list[Any]:
+    def read(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of one statement that changes nothing."""
         with self._lock:
             return self._database.execute(statement, values).fetchall()
 
@@ -186,12 +149,12 @@ class Metadata:
 
     def stream(self, name: str) -> StreamRow | None:
         """What is set of a stream, None where nothing is."""
-        rows = self._read("SELECT name, settings, created_us, version FROM streams WHERE name = ?", name)
+        rows = self.read("SELECT name, settings, created_us, version FROM streams WHERE name = ?", name)
         return _stream_row(rows[0]) if rows else None
 
     def streams(self) -> list[StreamRow]:
         """All streams of which anything is set, by name."""
-        rows = self._read("SELECT name, settings, created_us, version FROM streams ORDER BY name")
+        rows = self.read("SELECT name, settings, created_us, version FROM streams ORDER BY name")
         return [_stream_row(row) for row in rows]
 
     def change_stream(
@@ -205,7 +168,7 @@ class Metadata:
                 leaves all as it was.
             now_us: When the stream came into being, if this is the first that is heard of it.
         """
-        with self._writing() as database:
+        with self.writing() as database:
             found = database.execute(
                 "SELECT name, settings, created_us, version FROM streams WHERE name = ?", (name,)
             ).fetchone()
@@ -224,14 +187,14 @@ class Metadata:
 
     def forget_stream(self, name: str) -> bool:
         """Forget what is set of a stream; whether anything was."""
-        with self._writing() as database:
+        with self.writing() as database:
             return database.execute("DELETE FROM streams WHERE name = ?", (name,)).rowcount > 0
 
     # -- jobs
 
     def begin_job(self, kind: str, now_us: int, stream: str | None = None) -> int:
         """Note that a job runs; its id."""
-        with self._writing() as database:
+        with self.writing() as database:
             cursor = database.execute(
                 "INSERT INTO jobs (kind, stream, started_us, state) VALUES (?, ?, ?, 'running')",
                 (kind, stream, now_us),
@@ -241,7 +204,7 @@ class Metadata:
 
     def note_job(self, job: int, outcome: Any) -> None:
         """Note how far a job has come that still runs."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "UPDATE jobs SET outcome = ? WHERE id = ? AND state = 'running'",
                 (orjson.dumps(outcome).decode(), job),
@@ -249,7 +212,7 @@ class Metadata:
 
     def end_job(self, job: int, state: Literal["done", "failed"], outcome: Any, now_us: int) -> None:
         """Note how a job ended."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "UPDATE jobs SET ended_us = ?, state = ?, outcome = ? WHERE id = ?",
                 (now_us, state, orjson.dumps(outcome).decode(), job),
@@ -257,7 +220,7 @@ class Metadata:
 
     def fail_running(self, kinds: list[str], outcome: Any, now_us: int) -> int:
         """Note that all runs of these kinds ended with their process; how many there were."""
-        with self._writing() as database:
+        with self.writing() as database:
             return database.execute(
                 "UPDATE jobs SET ended_us = ?, state = 'failed', outcome = ?"
                 " WHERE state = 'running' AND kind IN (SELECT value FROM json_each(?))",
@@ -266,7 +229,7 @@ class Metadata:
 
     def jobs(self, limit: int, kind: str | None = None) -> list[JobRow]:
         """The latest runs, the newest first."""
-        rows = self._read(
+        rows = self.read(
             "SELECT id, kind, stream, started_us, ended_us, state, outcome FROM jobs"
             " WHERE ?1 IS NULL OR kind = ?1 ORDER BY id DESC LIMIT ?2",
             kind,
@@ -276,7 +239,7 @@ class Metadata:
 
     def forget_jobs(self, kept: int = JOBS_KEPT) -> int:
         """Forget all but the latest runs of each kind, and never one that runs; how many were forgotten."""
-        with self._writing() as database:
+        with self.writing() as database:
             return database.execute(
                 "DELETE FROM jobs WHERE state != 'running' AND id IN (SELECT id FROM"
                 " (SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS age FROM jobs)"
@@ -286,23 +249,23 @@ class Metadata:
 
     def ask_job(self, kind: str) -> None:
         """Ask for a run as soon as may be."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute("INSERT OR IGNORE INTO asked (kind) VALUES (?)", (kind,))
 
     def asked_jobs(self) -> list[str]:
         """The kinds of which a run is asked for."""
-        return [kind for (kind,) in self._read("SELECT kind FROM asked ORDER BY kind")]
+        return [kind for (kind,) in self.read("SELECT kind FROM asked ORDER BY kind")]
 
     def take_asked_job(self, kind: str) -> None:
         """Forget that a run was asked for, now that it begins."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute("DELETE FROM asked WHERE kind = ?", (kind,))
 
     # -- deletions
 
     def ask_deletion(self, stream: str, query: str, now_us: int, until: int) -> int:
         """Note which records of a stream have to go; the id of the request."""
-        with self._writing() as database:
+        with self.writing() as database:
             cursor = database.execute(
                 "INSERT INTO deletions (stream, query, now_us, until, state) VALUES (?, ?, ?, ?, 'waiting')",
                 (stream, query, now_us, until),
@@ -320,7 +283,7 @@ class Metadata:
         ended_us: int | None = None,
     ) -> None:
         """Note how far a deletion has come."""
-        with self._writing() as database:
+        with self.writing() as database:
             database.execute(
                 "UPDATE deletions SET state = ?, deleted = ?, remaining = ?, error = ?, ended_us = ? WHERE id = ?",
                 (state, deleted, remaining, error, ended_us, deletion),
@@ -328,7 +291,7 @@ class Metadata:
 
     def deletions(self, stream: str | None = None, *, unfinished: bool = False) -> list[DeletionRow]:
         """The deletions of a stream, or of all, the newest first."""
-        rows = self._read(
+        rows = self.read(
             "SELECT id, stream, query, now_us, until, state, deleted, remaining, error, ended_us FROM deletions"
             " WHERE (?1 IS NULL OR stream = ?1) AND (NOT ?2 OR state IN ('waiting', 'running'))"
             " ORDER BY id DESC LIMIT ?3",

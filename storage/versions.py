@@ -15,7 +15,7 @@ from storage.catalog import CATALOG_VERSION
 from storage.checked import checksum_holds
 from storage.errors import FormatUnknown
 from storage.format import FILE_HEADER, FILE_MAGIC, FORMAT_VERSION
-from storage.metadata import MIGRATIONS
+from storage.migrations import MIGRATIONS
 from storage.paths import DataDirectory, StreamDirectory
 from storage.segment import META_VERSION
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.encode import csv, edn, json, ndjson
 from server.encode.base import Encoder
 from server.errors import RequestError
@@ -15,17 +17,35 @@ def choose(accept: str | None) -> Encoder:
     Raises:
         RequestError: `not-acceptable` (406).
     """
+    return negotiate(accept, ENCODERS)
+
+
+def choose_data(accept: str | None) -> Encoder:
+    """JSON or EDN, for what is no answer to a query.
+
+    Raises:
+        RequestError: `not-acceptable` (406).
+    """
+    return negotiate(accept, ENCODERS[:2])
+
+
+def negotiate(accept: str | None, encoders: Sequence[Encoder]) -> Encoder:
+    """The first of some encoders that the caller accepts (RFC 9110, 12.5.1).
+
+    Raises:
+        RequestError: `not-acceptable` (406).
+    """
     wanted = sorted(
         (_range(part) for part in (accept or "*/*").split(",") if part.strip()), key=lambda r: -r[1]
     )
     for kind, quality in wanted:
         if not quality:
             continue
-        for encoder in ENCODERS:
+        for encoder in encoders:
             family = encoder.media_type.partition("/")[0]
             if kind in ("*/*", f"{family}/*", encoder.media_type, *encoder.aliases):
                 return encoder
-    known = ", ".join(encoder.media_type for encoder in ENCODERS)
+    known = ", ".join(encoder.media_type for encoder in encoders)
     raise RequestError(406, "not-acceptable", f"no answer can be {accept!r}", f"accept one of {known}")
 
 

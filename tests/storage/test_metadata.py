@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from storage.errors import FormatUnknown, MetadataUnwritable
-from storage.metadata import MIGRATIONS, JobRow, Metadata, StreamRow, set_damaged_aside
+from storage.metadata import JobRow, Metadata, StreamRow, set_damaged_aside
+from storage.migrations import MIGRATIONS
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_a_file_of_a_newer_program_is_refused_by_name(tmp_path):
 
 
 def test_it_is_a_wal_and_syncs(metadata):
-    assert metadata._read("PRAGMA journal_mode") == [("wal",)]
-    assert metadata._read("PRAGMA synchronous") == [(2,)]
+    assert metadata.read("PRAGMA journal_mode") == [("wal",)]
+    assert metadata.read("PRAGMA synchronous") == [(2,)]
 
 
 def test_jobs_from_their_beginning_to_their_end(metadata):
