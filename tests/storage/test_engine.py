@@ -217,13 +217,13 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_can_be_asked_about(probe: Any, name: str) -> None:
-    from storage.queries import _escaped
+    from storage.columns import escaped
 
     found = probe({name: 5}, {"other": 5})
     assert found.term(name, 5) == [0]
     assert found.exists(name, below=True) == found.exists(name, below=False) == [0]
     assert found.terms(name) == [(5, 1)]
-    assert found.find(f"{_escaped(name)}:>=5") == found.find(f"{_escaped(name)}:[4 TO 6]") == [0]
+    assert found.find(f"{escaped(name)}:>=5") == found.find(f"{escaped(name)}:[4 TO 6]") == [0]
 
 
 # -- ranges

@@ -1,0 +1,158 @@
+"""The columns of attributes: what exists, which values a field has, and the records that have them.
+
+What the engine calls a column holds one dotted name's values of all records. It is asked for the distinct ones where
+the engine cannot search them itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import tantivy
+from tantivy import Query
+
+from storage import index as ix
+from storage.combining import all_of, any_of, but_not
+
+Value = str | int | float | bool
+Pair = tuple[Query, Query]
+
+LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
+_I64 = range(-(2**63), 2**63)
+_U64 = range(2**64)
+# The engine keeps a float that is whole as an integer, and those just past the ends of its integers as the last one.
+_CLIPPED = (2**63 - 1, 2**63, 2**64 - 1, float(2**64))
+_PLAIN_IN_PATH = re.compile(r"[^\w./]")
+
+
+class ColumnQueries:
+    """Queries over the attributes of one searcher's index.
+
+    Args:
+        index: The open index.
+        searcher: The searcher that the queries will run on; asked for the values of columns.
+    """
+
+    def __init__(self, index: tantivy.Index, searcher: tantivy.Searcher) -> None:
+        self._index = index
+        self._searcher = searcher
+        self._schema = index.schema
+        self._present: dict[str, bool] = {}
+        self._all = Query.all_query()
+        self._none = Query.empty_query()
+
+    def all(self) -> Pair:
+        """Every record."""
+        return self._all, self._all
+
+    def none(self) -> Pair:
+        """No record."""
+        return self._none, self._none
+
+    @staticmethod
+    def _exact(query: Query) -> Pair:
+        return query, query
+
+    def _unknown(self) -> Pair:
+        return self._all, self._none
+
+    def _column(self, path: str) -> Query:
+        """Records with any value at this path or below it, the text of `message` aside."""
+        return Query.exists_query(f"{ix.ATTRIBUTES}.{path}", True)
+
+    def _has_column(self, path: str) -> bool:
+        """Whether any record has a value there at all, the text of `message` aside."""
+        known = self._present.get(path)
+        if known is None:
+            known = self._present[path] = self._has_records(self._column(path))
+        return known
+
+    def _flag(self, name: str) -> Query:
+        """Records that the index has put a flag on."""
+        return Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{name}", True)
+
+    def _or_some(self, pair: Pair, doubtful: Sequence[Query]) -> Pair:
+        """The pair, and what matches all of `doubtful` as candidates where there are any: they are rare."""
+        if not self._has_records(doubtful[0]):
+            return pair
+        upper, lower = pair
+        more = all_of(doubtful)
+        return (any_of([upper, more]), lower) if self._has_records(but_not(more, lower)) else pair
+
+    def _has_records(self, query: Query) -> bool:
+        return bool(self._searcher.search(query, limit=1, count=False).hits)
+
+    def _parsed(self, text: str) -> Query:
+        return self._index.parse_query(text, [ix.MESSAGE])
+
+    def _attribute_in(self, path: str, values: Sequence[Value]) -> Pair:
+        if not ix.path_is_indexed(path):
+            return self._unknown()
+        field = f"{ix.ATTRIBUTES}.{path}"
+        exact: list[Query] = []
+        terms: list[str | int | float] = []
+        clipped = False
+        for value in values:
+            if type(value) is not str and value in _CLIPPED:
+                clipped = True
+            elif type(value) is bool:
+                exact.append(Query.term_query(self._schema, field, value))
+            elif type(value) is str:
+                if len(value.encode(errors="replace")) >= ix.TERM_BYTES_MAX - len(field):
+                    return self._column(path), self._none
+                terms.append(ix.encode_text(value))
+            elif type(value) is int and value not in _I64 and value not in _U64:
+                terms.append(float(value))
+            else:
+                terms.append(value)
+        exact += [Query.term_query(self._schema, field, term) for term in terms[:1] if len(terms) == 1]
+        if len(terms) > 1:
+            exact.append(Query.term_set_query(self._schema, field, terms))
+        sure = any_of(exact)
+        if not clipped:
+            return self._exact(sure)
+        return any_of([sure, Query.term_set_query(self._schema, field, list(_CLIPPED))]), sure
+
+    def _by_value(self, path: str, pattern: str, fits: Callable[[str], bool]) -> Pair:
+        """Records by a condition on a field's strings: list the distinct ones that fit, then look them up.
+
+        Args:
+            path: The field.
+            pattern: A regular expression over the whole string that every fitting one matches.
+            fits: The condition itself.
+        """
+        if path in (ix.TIMESTAMP, "_number"):
+            return self.none()  # neither is a string
+        if path in ("_stream", ix.MESSAGE) or not ix.path_is_indexed(path):
+            return self._unknown()
+        column = self._column(path)
+        listed = self._list_values(path, pattern)
+        if listed is None:
+            return column, self._none
+        values = [value for value in listed if fits(value)]
+        pair = self._attribute_in(path, values) if values else self.none()
+        return self._or_some(pair, [self._flag(ix.LONG_TEXT), column])
+
+    def _list_values(self, path: str, pattern: str) -> list[str] | None:
+        """The distinct strings of a column that match a pattern; None when there are too many to list."""
+        # A marked string matches with its mark in front.
+        include = pattern if pattern.startswith(".*") else f"\ue000?{pattern}"
+        terms = {
+            "field": f"{ix.ATTRIBUTES}.{path}",
+            "size": LISTED_VALUES_MAX,
+            "segment_size": LISTED_VALUES_MAX,
+            "include": f"(?s){include}",
+        }
+        try:
+            answer = self._searcher.aggregate(self._all, {"values": {"terms": terms}})["values"]
+        except ValueError:
+            return None
+        if answer["sum_other_doc_count"] or len(answer["buckets"]) >= LISTED_VALUES_MAX:
+            return None
+        return [ix.decode_text(b["key"]) for b in answer["buckets"] if type(b["key"]) is str]
+
+
+def escaped(path: str) -> str:
+    """A field's path as the engine's query parser takes it."""
+    return f"{ix.ATTRIBUTES}." + _PLAIN_IN_PATH.sub(lambda found: "\\" + found.group(), path)
