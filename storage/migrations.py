@@ -66,4 +66,94 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX documents_of_kind ON documents (kind, change)",
     ),
+    # Alert rules: how each stands, the alerts of each, what became of them, what is owed to whom, what is kept quiet.
+    (
+        """
+        CREATE TABLE rule_states (
+            rule        TEXT PRIMARY KEY,
+            last_us     INTEGER NOT NULL,  -- the time of the newest evaluation
+            evaluations INTEGER NOT NULL,
+            missed      INTEGER NOT NULL,  -- evaluations that were not made at their time
+            made_up     INTEGER NOT NULL,  -- those of them that were made later
+            errors      INTEGER NOT NULL,
+            failing     INTEGER NOT NULL,  -- errors in a row, up to now
+            outcome     TEXT NOT NULL      -- JSON: what the newest evaluation found
+        ) STRICT
+        """,
+        """
+        CREATE TABLE alerts (
+            rule        TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,     -- 16 hex digits of the labels
+            state       TEXT NOT NULL CHECK (state IN ('pending', 'firing', 'resolved')),
+            alert       TEXT NOT NULL,     -- JSON: labels, times, values, who was told what
+            PRIMARY KEY (rule, fingerprint)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE alert_history (
+            id          INTEGER PRIMARY KEY AUTOINCREMENT,
+            rule        TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            was         TEXT NOT NULL,
+            state       TEXT NOT NULL,
+            at_us       INTEGER NOT NULL,
+            labels      TEXT NOT NULL,     -- JSON
+            value       TEXT NOT NULL      -- JSON: the columns of its group
+        ) STRICT
+        """,
+        "CREATE INDEX history_of_rule ON alert_history (rule, id)",
+        # Groups that a rule has seen, so that it can tell when one falls silent.
+        """
+        CREATE TABLE known_groups (
+            rule        TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            labels      TEXT NOT NULL,     -- JSON
+            seen_us     INTEGER NOT NULL,  -- the time of its newest record
+            PRIMARY KEY (rule, fingerprint)
+        ) STRICT
+        """,
+        # Who has taken note of an alert. It counts for this one time that it is active.
+        """
+        CREATE TABLE acknowledgements (
+            rule        TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            active_us   INTEGER NOT NULL,
+            note        TEXT NOT NULL,
+            author      TEXT NOT NULL,
+            at_us       INTEGER NOT NULL,
+            PRIMARY KEY (rule, fingerprint, active_us)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE silences (
+            id         TEXT PRIMARY KEY,
+            matchers   TEXT NOT NULL,      -- JSON: [{"name", "operator", "value"}], all of which hold
+            starts_us  INTEGER NOT NULL,
+            ends_us    INTEGER NOT NULL,
+            author     TEXT NOT NULL,
+            comment    TEXT NOT NULL,
+            created_us INTEGER NOT NULL
+        ) STRICT
+        """,
+        # What is owed to channels: written in one transaction with the change of the alert that owes it.
+        """
+        CREATE TABLE notifications (
+            id          INTEGER PRIMARY KEY AUTOINCREMENT,
+            rule        TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            channel     TEXT NOT NULL,
+            kind        TEXT NOT NULL CHECK (kind IN ('firing', 'resolved', 'repeat')),
+            created_us  INTEGER NOT NULL,
+            due_us      INTEGER NOT NULL,
+            payload     TEXT NOT NULL,     -- JSON, see storage/notifications.py
+            state       TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'failed', 'dead')),
+            attempts    INTEGER NOT NULL DEFAULT 0,
+            next_us     INTEGER NOT NULL,  -- not before this time is it tried
+            error       TEXT,
+            sent_us     INTEGER
+        ) STRICT
+        """,
+        "CREATE INDEX notifications_due ON notifications (state, next_us)",
+        "CREATE INDEX notifications_of_rule ON notifications (rule, id)",
+    ),
 )
