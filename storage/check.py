@@ -24,6 +24,7 @@ from storage.locks import is_held, shared
 from storage.paths import STREAM_NAME, DataDirectory, SegmentDirectory, StreamDirectory
 from storage.quarantine import stretches
 from storage.segment import SegmentMeta, checksum, file_names, load_meta, recover_entries
+from storage.synced import Synced, load_synced
 from storage.versions import HINT, unknown_metadata_version, unknown_versions
 from storage.view import META, read_meta, segment_ids
 
@@ -150,6 +151,7 @@ class _StreamCheck:
         self._indexing = is_held(data.root / "indexer.lock")
         self._findings: list[Finding] = []
         self._stream = CheckedStream(name)
+        self._synced = self._read_synced()  # before the data, which may grow
 
     def run(self) -> tuple[list[Finding], CheckedStream]:
         """All findings, and what was read."""
@@ -185,6 +187,15 @@ class _StreamCheck:
     def _rebuild(self, segment: SegmentDirectory | None = None) -> str:
         name = f" {segment.root.name}" if segment is not None else ""
         return f"klomp rebuild {self._stream.name}{name}"
+
+    def _read_synced(self) -> Synced | None:
+        path = self._directory.synced
+        try:
+            return load_synced(path)
+        except ValueError as error:
+            advice = "nothing to do: it is made anew when the stream is written to"
+            self._tell(HARMLESS, "synced-damaged", path, str(error), advice)
+            return None
 
     def _catalog(self) -> Catalog | None:
         path = self._directory.catalog
@@ -291,6 +302,8 @@ class _StreamCheck:
         until = entry.until if entry is not None else 0
         if following is not None and segment.first in tail:
             until = following  # the log begins a segment where the one before it ends
+        if self._synced is not None and self._synced.first == segment.first and segment.first in tail[-1:]:
+            until = max(until, self._synced.until)
         if until > file.until:
             end = max(file.size, entry.data_bytes if entry is not None else 0)
             cut = f" (the file ends at byte {file.size})" if end > file.size else ""

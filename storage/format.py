@@ -120,24 +120,31 @@ def file_header() -> bytes:
     return FILE_HEADER.pack(FILE_MAGIC, FORMAT_VERSION)
 
 
-def check_file_header(data: bytes) -> None:
-    """Refuse a file that this program cannot read.
+def is_newer_version(data: bytes) -> int | None:
+    """The version of a file header that a newer klomp wrote; None for one of ours, and for one that is damaged."""
+    if len(data) < FILE_HEADER.size:
+        return None
+    magic, version = FILE_HEADER.unpack_from(data)
+    # Versions begin with 1 and what follows is zero: whatever else stands there was not written by anybody.
+    whole = FILE_HEADER.pack(magic, version) == data[: FILE_HEADER.size]
+    return version if magic == FILE_MAGIC and whole and version > FORMAT_VERSION else None
+
+
+def check_file_header(data: bytes) -> bool:
+    """Refuse a file that a newer program wrote; whether the header is as we write it, and not damaged.
 
     Raises:
-        FormatUnknown: the magic or the version is not ours.
+        FormatUnknown: the version is not ours, or the file is too short to have one.
     """
     if len(data) < FILE_HEADER.size:
         raise FormatUnknown(f"the file has {len(data)} bytes, less than its header of {FILE_HEADER.size}")
-    magic, version = FILE_HEADER.unpack_from(data)
-    if magic != FILE_MAGIC:
-        raise FormatUnknown(
-            f"the file begins with {magic!r}, not with {FILE_MAGIC!r}: it is no klomp data file"
-        )
-    if version != FORMAT_VERSION:
+    version = is_newer_version(data)
+    if version is not None:
         raise FormatUnknown(
             f"the file has format version {version}, this klomp reads version {FORMAT_VERSION}",
             "use the klomp that wrote it, or a newer one",
         )
+    return data.startswith(FILE_MAGIC + bytes([FORMAT_VERSION]))
 
 
 @dataclass(frozen=True, slots=True)

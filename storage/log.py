@@ -3,8 +3,14 @@
 Durability. All batches that wait are written as one run of frames and synced with one fdatasync (group commit); only
 then are their senders told. A batch is kept whole or not at all.
 
+Refusal. What a failed write left is taken back, durably, before anything else is written to the stream: the file is
+cut off where the acknowledged records end, and that is synced. Nobody has seen it by then, because nobody reads further
+than the log has said that it synced (`storage/synced.py`); so its numbers are given again.
+
 Recovery. Opening walks the newest segment. What stands behind the last whole batch was acknowledged to nobody: it is
-moved to a file beside and cut off. A damaged stretch with valid frames behind it stays where it is and is skipped.
+moved to a file beside and cut off. Where records are missing that were said to be synced, the disk lost them: the file
+stays as it is, and their numbers are not given again. A damaged stretch with valid frames behind it stays where it is
+and is skipped.
 
 Rotation. A segment ends by its bytes, its records or its age, whichever is met first; an idle one too, so that what is
 in it can be sealed and, in time, dropped. The rules may change while the log is open.
@@ -27,6 +33,7 @@ from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
 from storage.segment import load_meta
+from storage.synced import Synced, SyncedWriter
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,7 @@ SEGMENT_RECORDS_MAX = (
     2_000_000  # small records compress to little: an index of more takes minutes to make anew
 )
 SEGMENT_AGE_S_MAX = 24 * 3600  # retention drops whole segments, so a day is how exact it is
+NOTE_RETRY_S = 1.0  # after the disk refused to say how far the log is synced
 ROTATE_RETRY_S = 5.0  # after the disk refused a new segment that only its age asked for
 PENDING_BYTES_MAX = 64 << 20  # raw bytes that may wait for the disk before senders are asked to come back
 FIRST_NUMBER = 1
@@ -105,15 +113,22 @@ class StreamLog:
         self._closing = False
         self._fd = -1
         self._size = 0
+        self._refused = False  # whether the file may have bytes of a failed write behind `_size`
         self._next = FIRST_NUMBER
+        self._synced: SyncedWriter | None = None
+        self._noted = True  # whether that says how far the log is
         self._rotations: list[Done] = []  # who waits for the segment to end
         self._keys: dict[str, tuple[Ticket, int]] = {}  # in the order of arrival
         try:
             self._recover()
             self._recall()
         except OSError as error:
+            self._let_go()
             log.error("cannot open the log of stream %s: %s", directory.name, error)  # noqa: TRY400
             raise unwritable(error) from error
+        except BaseException:
+            self._let_go()
+            raise
         self._thread = threading.Thread(target=self._run, name=f"log-{directory.name}", daemon=True)
         self._thread.start()
 
@@ -173,9 +188,15 @@ class StreamLog:
             self._closing = True
             self._wake.notify()
         self._thread.join()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        if self._synced is not None:
+            self._synced.close()
+            self._synced = None
 
     @property
     def next_number(self) -> int:
@@ -204,7 +225,11 @@ class StreamLog:
                     wait_s = self._rotation_due_s(not_before_s)
                     if wait_s is not None and wait_s <= 0:
                         break
+                    if not self._noted:
+                        wait_s = min(NOTE_RETRY_S, wait_s or NOTE_RETRY_S)
                     self._wake.wait(wait_s)
+                    if not self._noted:
+                        self._note()
                 batches, self._pending, self._pending_bytes = self._pending, [], 0
                 rotations, self._rotations = self._rotations, []
                 if not batches and not rotations and self._closing:
@@ -269,15 +294,18 @@ class StreamLog:
 
     def _commit(self, batches: list[_Batch]) -> int:
         """Put all batches on disk; the number of the first record."""
+        self._take_back()
         if self._fd < 0 or self._is_full():
             self._begin_segment()
         data = b"".join(self._frames(batches))
         at = self._size
         view = memoryview(data)
+        self._refused = True  # until all of it is synced
         while view:
             written = os.pwrite(self._fd, view, at)
             view, at = view[written:], at + written
         os.fdatasync(self._fd)
+        self._refused = False
         first, self._size = self._next, at
         if self._begun_s is None:
             self._begun_s = self._clock()
@@ -285,6 +313,7 @@ class StreamLog:
             if batch.ticket is not None:
                 self._remember(batch.ticket, self._next)
             self._next += len(batch.lines)
+        self._note()
         return first
 
     def _frames(self, batches: list[_Batch]) -> Iterator[bytes]:
@@ -310,21 +339,45 @@ class StreamLog:
         """Take back what a failed commit left, so that the next one can go on."""
         log.error("cannot write the log of stream %s: %s", self.directory.name, error)
         try:
-            if self._fd >= 0:
-                os.ftruncate(self._fd, self._size)
+            self._take_back()
         except OSError as second:
-            # The file is in an unknown state: leave it to the next recovery and go on in a new segment.
-            log.error("cannot take back a failed write of stream %s: %s", self.directory.name, second)  # noqa: TRY400
-            os.close(self._fd)
-            self._fd = -1
+            log.error(  # noqa: TRY400
+                "cannot take back a failed write of stream %s, and write nothing until that is done: %s",
+                self.directory.name,
+                second,
+            )
         return unwritable(error)
+
+    def _take_back(self) -> None:
+        """Cut off what a failed write left, durably. To cut writes the last block anew, so the sync proves it whole."""
+        if self._refused:
+            os.ftruncate(self._fd, self._size)
+            os.fdatasync(self._fd)
+            self._refused = False
+
+    def _note(self) -> None:
+        """Say how far the log is synced; what cannot be said now is said later."""
+        assert self._synced is not None
+        try:
+            self._synced.note(Synced(self._first, self._size, self._next))
+        except OSError as error:
+            if self._noted:
+                log.error("cannot say what is new in stream %s: %s", self.directory.name, error)  # noqa: TRY400
+            self._noted = False
+        else:
+            self._noted = True
 
     def _begin_segment(self) -> None:
         """Open a new segment whose first record is the next one."""
+        self._take_back()
         segment = self.directory.segment(self._next)
         # From here on the indexer may see the new folder and seal the segment before: nothing may go there any more,
         # even if what follows fails and the bounds change.
         self._ended = True
+        if self._synced is None:
+            # Before there is a file, so that whoever finds one knows that it is being written to.
+            self.directory.root.mkdir(parents=True, exist_ok=True)
+            self._synced = SyncedWriter(self.directory.synced)
         segment.root.mkdir(parents=True, exist_ok=True)
         fd = os.open(segment.data, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
@@ -344,40 +397,64 @@ class StreamLog:
             os.close(self._fd)
         self._fd, self._size = fd, FILE_HEADER.size
         self._first, self._begun_s, self._ended = self._next, None, False
+        self._note()
 
     def _recover(self) -> None:
         firsts = self.directory.segment_firsts()
         if not firsts:
             return
+        self._synced = SyncedWriter(self.directory.synced)
+        noted = self._synced.read()
         segment = self.directory.segment(firsts[-1])
         self._next = self._first = segment.first
+        self._reopen(segment, noted)
+        if noted is not None and noted.until > self._next:
+            log.error(
+                "stream %s: the records %d to %d were on disk and are not there any more",
+                self.directory.name,
+                self._next,
+                noted.until - 1,
+            )
+            # An index may know them: their numbers must not be given to others.
+            self._next = noted.until
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def _reopen(self, segment: SegmentDirectory, noted: Synced | None) -> None:
+        """Find the end of the newest segment, and go on with it unless it ended, or has lost records."""
         try:
-            fd = os.open(segment.data, os.O_RDWR)
+            self._fd = os.open(segment.data, os.O_RDWR)
         except FileNotFoundError:
             return  # a crash between making the folder and the file: begin the file again
-        size = os.fstat(fd).st_size
-        if size < FILE_HEADER.size:
-            os.close(fd)
-            return
+        size = os.fstat(self._fd).st_size
         end = FILE_HEADER.size
-        for found in frames(fd, verify=True, expect=segment.first):
-            if not isinstance(found, FrameHeader):
-                log.error("%s: bytes %d to %d are damaged and skipped", segment.data, found.start, found.end)
-            elif not found.continues:  # the end of a batch: all of it is there
-                end, self._next = found.end, found.until
+        if size >= end:
+            for found in frames(self._fd, verify=True, expect=segment.first):
+                if not isinstance(found, FrameHeader):
+                    log.error("%s: bytes %d to %d are damaged", segment.data, found.start, found.end)
+                elif not found.continues:  # the end of a batch: all of it is there
+                    end, self._next = found.end, found.until
         sealed = load_meta(segment)
         if sealed is not None:
             # There was a segment behind it once, which a loss of power took away before it had a record.
-            os.close(fd)
             self._next = max(self._next, sealed.entry.until)
+        if size < FILE_HEADER.size or sealed is not None:
+            os.close(self._fd)
+            self._fd = -1
+            return
+        if noted is not None and noted.until > self._next:
             return
         if end < size:
-            self._cut_tail(segment, fd, end, size)
-        self._fd, self._size = fd, end
+            self._cut_tail(segment, self._fd, end, size)
+        elif noted is None or (noted.first, noted.end) != (segment.first, end):
+            os.fdatasync(self._fd)  # whoever wrote it may have died before that
+        self._size = end
         if self._next > self._first:
             # The folder changed when its index was begun, which was right after its first record. Where its index was
             # lost since, the segment counts as younger than it is.
             self._begun_s = os.stat(segment.root).st_mtime
+        self._note()
 
     def _recall(self) -> None:
         """Remember the tickets in the segments of the last IDEMPOTENCY_WINDOW_S."""

@@ -5,6 +5,7 @@ DATA/klomp.db                                      what is set, and which jobs r
 DATA/trash/<stream>.<microsecond>/                 streams that were deleted, until they are gone
 DATA/views/<process>/                              views over several streams, made by one reader for itself
 DATA/streams/<stream>/catalog.json                 the live segments and how far the index reaches
+DATA/streams/<stream>/synced                       how far its newest data file is on disk
 DATA/streams/<stream>/view/                        hard links: one index over all live segments
 DATA/streams/<stream>/segments/<first-number>/     data.log, index/, meta.json once sealed
 DATA/streams/<stream>/dropped/                     segments that are not live any more, until they are gone
@@ -69,6 +70,7 @@ class StreamDirectory:
         self.root = root
         self.name = root.name
         self.catalog = root / "catalog.json"
+        self.synced = root / "synced"
         self.view = root / "view"
         self.segments = root / "segments"
         self.dropped = root / "dropped"

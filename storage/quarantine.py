@@ -18,7 +18,10 @@ def quarantine(segment: SegmentDirectory, fd: int, start: int, end: int) -> None
     aside = segment.root / f"damaged-{start}-{end}.bin"
     if aside.exists():
         return
-    log.error("%s: bytes %d to %d are damaged; they are kept in %s", segment.data, start, end, aside.name)
+    if start == end:
+        log.error("%s ends at byte %d, and records that followed are lost", segment.data, end)
+    else:
+        log.error("%s: bytes %d to %d are damaged; they are kept in %s", segment.data, start, end, aside.name)
     with aside.open("wb") as out:
         while start < end:
             piece = os.pread(fd, min(COPY_BYTES, end - start), start)

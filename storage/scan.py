@@ -7,10 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from storage.errors import FormatUnknown
 from storage.format import (
     FILE_HEADER,
-    FILE_MAGIC,
     FRAME_HEADER,
     FRAME_MAGIC,
     FrameHeader,
@@ -37,7 +35,9 @@ def read_frame(fd: int, header: FrameHeader) -> bytes:
     return os.pread(fd, header.end - header.offset, header.offset)
 
 
-def frames(fd: int, start: int = 0, *, verify: bool, expect: int = 0) -> Iterator[FrameHeader | Damage]:
+def frames(
+    fd: int, start: int = 0, *, verify: bool, expect: int = 0, size: int | None = None
+) -> Iterator[FrameHeader | Damage]:
     """The frames from byte `start` on, until the bytes that are no frame and have none behind them.
 
     Args:
@@ -46,20 +46,16 @@ def frames(fd: int, start: int = 0, *, verify: bool, expect: int = 0) -> Iterato
         verify: Whether to read every payload and check it. Without it a frame counts when its header does and the
             file is long enough, which is right for bytes that were synced.
         expect: The lowest number that the next frame may begin with.
+        size: How much of the file to look at; all of it unless said.
 
     Raises:
-        FormatUnknown: the file is not a data file of a version we know.
+        FormatUnknown: a newer program wrote the file, or it has no whole header.
     """
-    size = os.fstat(fd).st_size
+    if size is None:
+        size = os.fstat(fd).st_size
     if start == 0:
         start = FILE_HEADER.size
-        header = os.pread(fd, start, 0)
-        try:
-            check_file_header(header)
-        except FormatUnknown:
-            # A magic that is not ours before a frame that is: the disk forgot, nobody else wrote this.
-            if header.startswith(FILE_MAGIC) or not _frame_at(fd, start, size, verify=True, expect=expect):
-                raise
+        if not check_file_header(os.pread(fd, start, 0)):
             yield Damage(0, start)
     while start < size:
         found = _frame_at(fd, start, size, verify=verify, expect=expect)
@@ -97,7 +93,7 @@ def _next_frame(fd: int, start: int, size: int, expect: int) -> FrameHeader | No
 
 
 class FrameDirectory:
-    """Which frame of a data file holds a number. Grows with the file; `extend` reads only what is new."""
+    """Which frame of a data file holds a number. Grows with the file; reads as far as it is asked for."""
 
     def __init__(self, fd: int, first: int) -> None:
         self._fd = fd
@@ -106,23 +102,28 @@ class FrameDirectory:
         self._firsts: list[int] = []
         self._headers: list[FrameHeader] = []
 
-    def extend(self) -> None:
-        """Take in the frames written since the last call."""
-        for found in frames(self._fd, self._end, verify=False, expect=self._until):
-            if isinstance(found, FrameHeader):
-                self._firsts.append(found.first)
-                self._headers.append(found)
-                self._end, self._until = found.end, found.until
-
     def find(self, number: int) -> FrameHeader | None:
-        """The frame that holds the record of this number, if any does."""
+        """The frame that holds a record that is published, if any does."""
         if number >= self._until:
-            self.extend()
+            self._extend(number)
         at = bisect_right(self._firsts, number) - 1
         if at < 0:
             return None
         header = self._headers[at]
         return header if number < header.until else None
+
+    def _extend(self, number: int) -> None:
+        # Not past the frame of a published record: what stands behind it may be taken back by the writer yet.
+        for found in frames(self._fd, self._end, verify=False, expect=self._until):
+            if not isinstance(found, FrameHeader):
+                continue
+            if found.first > number:
+                break
+            self._firsts.append(found.first)
+            self._headers.append(found)
+            self._end, self._until = found.end, found.until
+            if found.until > number:
+                break
 
     def load(self, header: FrameHeader) -> FrameRecords:
         """The records of a frame.

@@ -21,6 +21,7 @@ from storage.index import NUMBER, add_record, create_index, open_index
 from storage.paths import SegmentDirectory
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
+from storage.synced import SyncedReader
 
 log = logging.getLogger(__name__)
 
@@ -127,23 +128,33 @@ class SegmentIndexer:
         return self._position.offset < self._lost_until_bytes
 
     def backlog_bytes(self) -> int:
-        """Bytes of the data file that are not read yet."""
+        """Bytes of the data file that are not read yet; negative where the file is shorter than what was read."""
         return os.fstat(self._fd).st_size - self._position.offset
 
-    def read(self, until_s: float, clock: Callable[[], float]) -> int:
-        """Index frames until there are no more or the time is up; the number of records taken in."""
-        if self.backlog_bytes() <= 0:
+    def synced_end(self, reader: SyncedReader) -> int:
+        """How far the data file may be read while it is the newest of its stream."""
+        return reader.end(self._fd, self.segment.first)
+
+    def read(self, until_s: float, clock: Callable[[], float], end: int | None = None) -> int:
+        """Index frames until there are no more or the time is up; the number of records taken in.
+
+        Args:
+            until_s: When to stop.
+            clock: Tells the time.
+            end: How far to read: all of the file, unless it is still being written.
+        """
+        size = os.fstat(self._fd).st_size if end is None else end
+        if size <= self._position.offset:
             return 0
         taken = 0
-        for found in frames(self._fd, self._position.offset, verify=False, expect=self._position.until):
+        position = self._position
+        for found in frames(self._fd, position.offset, verify=False, expect=position.until, size=size):
             if not isinstance(found, FrameHeader):
                 quarantine(self.segment, self._fd, found.start, found.end)
                 continue
             try:
                 batch = decode_frame(found, read_frame(self._fd, found))
             except FrameDamaged:
-                if found.end == os.fstat(self._fd).st_size:
-                    break  # still being written
                 quarantine(self.segment, self._fd, found.offset, found.end)
                 self._position.offset = found.end
                 continue
@@ -169,7 +180,8 @@ class SegmentIndexer:
                 off; else it is damage.
         """
         size = os.fstat(self._fd).st_size
-        if self._position.until < until:
+        told = self._position.offset == size and any(end == size for _, _, end in stretches(self.segment))
+        if self._position.until < until and not told:
             quarantine(self.segment, self._fd, self._position.offset, size)
         self._position.offset = size
 

@@ -17,6 +17,7 @@ from storage.paths import SegmentDirectory, StreamDirectory
 from storage.publication import Edit, Hold, edit
 from storage.segment import index_is_usable, recover_entries, seal
 from storage.segment_indexer import SegmentIndexer
+from storage.synced import SyncedReader
 from storage.view import read_meta, segment_ids
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class StreamIndexer:
         self._clock = clock
         self._hold = Hold(directory)
         self._catalog = CatalogFile(directory.catalog)
+        self._synced: SyncedReader | None = None
         self._active: SegmentIndexer | None = None
         self._rebuild: SegmentIndexer | None = None
         self._segments_stamp = 0
@@ -112,10 +114,12 @@ class StreamIndexer:
         behind = active.backlog_bytes() > BEHIND_BYTES
         patience = COMMIT_BEHIND_AFTER_S if behind else COMMIT_AFTER_S
         was_lost = active.catching_up
-        taken = active.read(now + patience, self._clock)
+        following = next((first for first in self._firsts if first > active.segment.first), None)
+        # The log begins a segment when the one before it is synced to its end.
+        end = active.synced_end(self._synced_reader()) if following is None else None
+        taken = active.read(now + patience, self._clock, end)
         if taken:
             self._last_read_s = now
-        following = next((first for first in self._firsts if first > active.segment.first), None)
         if following is not None and not taken:
             active.pass_rest(following)
             self._seal(active)
@@ -128,6 +132,12 @@ class StreamIndexer:
         if now - self._last_read_s > WRITER_IDLE_S:
             active.close()
         return taken > 0
+
+    def _synced_reader(self) -> SyncedReader:
+        if self._synced is None:
+            self._synced = SyncedReader(self.directory.synced)
+            self._hold.check()  # it may be that of another stream
+        return self._synced
 
     def _open_next(self) -> bool:
         catalog = self._catalog.read()
@@ -143,12 +153,15 @@ class StreamIndexer:
         return False
 
     def _begin_anew_if_asked(self) -> None:
-        """Throw the index of the segment that is followed away, where somebody marked it as one to be made anew."""
+        """Throw the index of the segment that is followed away, where somebody asked for that, or its data were cut."""
         catalog = self._catalog.read()
         active = self._active
         if active is None or catalog is None:
             return
-        if not any(s.rebuilding and s.first == active.segment.first for s in catalog.segments):
+        shorter = active.backlog_bytes() < 0
+        if shorter:
+            log.error("%s is shorter than it was", active.segment.data)
+        elif not any(s.rebuilding and s.first == active.segment.first for s in catalog.segments):
             return
         log.warning("the index of %s is made anew", active.segment.root)
         active.abandon()
@@ -251,7 +264,7 @@ class StreamIndexer:
             if indexer is not None:
                 indexer.abandon()
         self._active = self._rebuild = None
-        self._hold.release()
+        self._let_go()
 
     def close(self) -> None:
         """Commit and publish what was read, then let go."""
@@ -269,6 +282,12 @@ class StreamIndexer:
                 self._publish(active.entry(sealed=False))
             active.release()
             self._active = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._synced is not None:
+            self._synced.close()
+            self._synced = None
         self._hold.release()
 
 

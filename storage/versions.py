@@ -14,7 +14,7 @@ import orjson
 from storage.catalog import CATALOG_VERSION
 from storage.checked import checksum_holds
 from storage.errors import FormatUnknown
-from storage.format import FILE_HEADER, FILE_MAGIC, FORMAT_VERSION
+from storage.format import FILE_HEADER, FORMAT_VERSION, is_newer_version
 from storage.migrations import MIGRATIONS
 from storage.paths import DataDirectory, StreamDirectory
 from storage.segment import META_VERSION
@@ -93,7 +93,6 @@ def _data_file(path: Path) -> Iterator[UnknownVersion]:
         header = os.pread(fd, FILE_HEADER.size, 0)
     finally:
         os.close(fd)
-    if len(header) == FILE_HEADER.size:
-        magic, version = FILE_HEADER.unpack(header)
-        if magic == FILE_MAGIC and version != FORMAT_VERSION:
-            yield UnknownVersion(path, version, FORMAT_VERSION)
+    version = is_newer_version(header)
+    if version is not None:
+        yield UnknownVersion(path, version, FORMAT_VERSION)

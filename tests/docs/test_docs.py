@@ -40,6 +40,7 @@ from storage.paths import DataDirectory
 from storage.segment import SegmentMeta
 from storage.store import Store
 from storage.stream_settings import StreamSettings
+from storage.synced import SYNCED, SYNCED_MAGIC
 from tests.docs.blocks import PAGES, ROOT, anchors, blocks, code, links, prose, table
 from tests.docs.session import SHOWN_URL, Session
 from tests.support.serving import Serving
@@ -390,6 +391,7 @@ def layout(packed):
         (data_format.FILE_HEADER, "field of the file header", []),
         (data_format.FRAME_HEADER, "field of a frame", []),
         (data_format.TICKET, "field of a ticket", [("28", "n")]),
+        (SYNCED, "field of what is synced", []),
     ],
 )
 def test_tables_of_bytes_are_those_of_the_structs(packed, column, rest):
@@ -402,6 +404,8 @@ def test_magic_and_version_are_documented():
     header = table(DATA_LOG, "offset", "size", "field of the file header")
     assert code(header[0]["field of the file header"]) == [data_format.FILE_MAGIC.decode()]
     assert code(header[1]["field of the file header"]) == [str(data_format.FORMAT_VERSION)]
+    synced = table(DATA_LOG, "offset", "size", "field of what is synced")
+    assert code(synced[1]["field of what is synced"]) == [SYNCED_MAGIC.decode()]
     frame = table(DATA_LOG, "offset", "size", "field of a frame")
     assert code(frame[1]["field of a frame"]) == [data_format.FRAME_MAGIC.decode()]
 

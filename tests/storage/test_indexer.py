@@ -99,8 +99,8 @@ def test_an_index_of_garbage_is_made_again(data):
     check(data, 100)
 
 
-def test_an_index_ahead_of_its_data_is_made_again(data):
-    """After a loss of power the index may know records that never reached the disk; their numbers are given anew."""
+def cut_off_three_batches(data):
+    """What a disk may do that lied about a sync; the number of the first record that it lost."""
     write(data, 100)
     index(data)
     path = data.stream("main").segment(1).data
@@ -108,9 +108,40 @@ def test_an_index_ahead_of_its_data_is_made_again(data):
     headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
     os.ftruncate(fd, headers[-3].offset)
     os.close(fd)
-    write(data, 30, start=headers[-3].first - 1)
+    return headers[-3].first
+
+
+def test_numbers_that_the_disk_lost_are_not_given_to_others(data):
+    lost = cut_off_three_batches(data)
+    write(data, 30, start=100)
     index(data)
-    check(data, headers[-3].first - 1 + 30)
+    found = numbers(data)
+    assert sorted(found) == [*range(1, lost), *range(101, 131)]
+    assert all(line.startswith(b'{"i":%d,' % (number - 1)) for number, line in found.items())
+    assert "damaged" in load_catalog(data.stream("main").catalog).incomplete
+
+
+def test_an_index_ahead_of_its_data_is_made_again(data):
+    """Where the log does not say how far it was, the numbers that were lost are given again."""
+    lost = cut_off_three_batches(data)
+    data.stream("main").synced.unlink()
+    write(data, 30, start=lost - 1)
+    index(data)
+    check(data, lost - 1 + 30)
+
+
+def test_a_file_that_is_cut_under_a_running_indexer_costs_what_was_cut(data):
+    write(data, 100)
+    indexer = Indexer(data)
+    indexer.catch_up()
+    path = data.stream("main").segment(1).data
+    fd = os.open(path, os.O_RDWR)
+    headers = [h for h in frames(fd, verify=True, expect=1) if isinstance(h, FrameHeader)]
+    os.ftruncate(fd, headers[4].offset)
+    os.close(fd)
+    indexer.catch_up()
+    assert sorted(numbers(data)) == list(range(1, headers[4].first))
+    indexer.close()
 
 
 def test_a_frame_that_is_still_being_written_waits(data):
