@@ -4,10 +4,11 @@ A method that finds a mistake notes it and gives `WRONG`, so that the rest of th
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from dsl.errors import Mistake, QueryError, quoted
 from dsl.forms import (
@@ -23,14 +24,17 @@ from dsl.forms import (
     print_form,
 )
 from dsl.limits import Limits
-from dsl.nodes import Predicate
+from dsl.nodes import Param, Place, Predicate, is_open
 from dsl.record import TIMESTAMP
-from dsl.time import BadTime, Instant, Moment, Relative, parse_duration, parse_moment
+from dsl.time import BadTime, Instant, Moment, Relative, format_duration, parse_duration, parse_moment
 
 MISTAKES_MAX = 32  # of one query: who makes more starts with the first ones
 _NAME_CHARACTERS_MAX = 40  # of a misspelt name for which a near one is sought: seeking costs the square of it
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1  # outside, numbers are floats, in records as in queries
 
+
+PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+"""What a parameter may be called: it is also a name in a URL, and of an option on a command line."""
 
 EVERY = "*"  # no field is called so: it stands for all of them, in other places
 
@@ -57,7 +61,11 @@ class Analysis:
         limits: Limits,
         now_us: int | None,
         build: Callable[["Analysis", Form], Predicate | WrongType],
+        *,
+        unbound: bool = False,
     ) -> None:
+        self.unbound = unbound
+        self.params: list[Param] = []
         self.limits = limits
         self.now_us = now_us
         self.mistakes: list[Mistake] = []
@@ -118,7 +126,9 @@ class Analysis:
         name = name_of(form)
         if name is None:
             hint = "write it as a keyword, :level, or as a string for odd names"
-            if isinstance(form.value, Symbol):
+            if param_name(form) is not None:
+                hint = "a parameter stands for a value; fields, operators and names are written out"
+            elif isinstance(form.value, Symbol):
                 hint = f"write :{quoted(form.value.name)}"
             return self.wrong(code, f"{described(form)} is no field", form, hint)
         if name == EVERY:
@@ -129,10 +139,32 @@ class Analysis:
             return self.wrong(code, message, form, "no field is called so")
         return name
 
+    def param(self, form: Form, place: Place) -> WrongType | None:
+        """The parameter that stands here in place of a value; None where none does.
+
+        Where the analysis is not of an open tree it is a mistake, and WRONG. Else it is a `Param`, which to type
+        checkers looks like WRONG: it is put into the tree as a value would be, and only printing and binding look
+        at it.
+        """
+        name = param_name(form)
+        if name is None:
+            return None
+        if not PARAM_NAME.fullmatch(name):
+            hint = "a name is 1 to 64 letters, digits, _ and -, and begins with a letter or _"
+            return self.wrong("bad-parameter", f"no parameter can be called ?{quoted(name)}", form, hint)
+        if not self.unbound:
+            hint = "write the value itself, or save the query as a template and run that"
+            return self.wrong("unbound-parameter", f"no value for the parameter ?{quoted(name)}", form, hint)
+        made = Param(param=name).in_place(place).at(form.start, form.end)
+        self.params.append(made)
+        return cast("WrongType", made)
+
     def value(self, form: Form, field: str, *, missing: str = "[:missing {field}]") -> Value | WrongType:
         """A value that a field is compared with; on the field `timestamp` always a point in time."""
         if field == TIMESTAMP:
             return self.moment(form)
+        if (param := self.param(form, "value")) is not None:
+            return param
         tag = tagged(form)
         if tag is not None:
             return self._tagged_value(form, *tag)
@@ -162,6 +194,8 @@ class Analysis:
         if field == TIMESTAMP:
             hint = 'compare it, such as [:>= :timestamp "now-15m"]'
             return self.wrong("bad-field", "timestamp is a time, not a text", form, hint)
+        if (param := self.param(form, "text")) is not None:
+            return param
         value = form.value
         if isinstance(value, str):
             return value
@@ -176,6 +210,8 @@ class Analysis:
 
     def moment(self, form: Form) -> Moment | WrongType:
         """A point in time."""
+        if (param := self.param(form, "moment")) is not None:
+            return param
         tag = tagged(form)
         value = form.value
         if tag is not None and tag[0] == "inst":
@@ -197,6 +233,8 @@ class Analysis:
 
     def duration(self, form: Form, *, least_us: int = 1) -> int | WrongType:
         """Microseconds of a duration, a string or `#log/duration`."""
+        if (param := self.param(form, "duration")) is not None:
+            return param
         tag = tagged(form)
         value = tag[1].value if tag is not None and tag[0] == "log/duration" else form.value
         if isinstance(value, Keyword):
@@ -216,6 +254,8 @@ class Analysis:
 
     def number(self, form: Form, what: str) -> int | float | WrongType:
         """A number that is no value of a field, such as a width."""
+        if (param := self.param(form, "number")) is not None:
+            return param
         value = form.value
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             return self.wrong("bad-value", f"{described(form)} is no number", form, f"{what} is a number")
@@ -223,6 +263,8 @@ class Analysis:
 
     def flag(self, form: Form) -> bool | WrongType:
         """True or false."""
+        if (param := self.param(form, "flag")) is not None:
+            return param
         if isinstance(form.value, bool):
             return form.value
         return self.wrong(
@@ -260,11 +302,19 @@ class Analysis:
 
     def _symbol(self, form: Form, symbol: Symbol) -> WrongType:
         name = quoted(symbol.name)
-        if name.startswith("?"):
-            return self.wrong(
-                "bad-value", f"no value for the parameter {name}", form, "write the value itself"
-            )
         return self.wrong("bad-value", f"{name} is no value", form, f'put it in quotes: "{name}"')
+
+
+def param_name(form: Form) -> str | None:
+    """The name of a parameter, `?service` or in JSON `{"param": "service"}`; None of what is none."""
+    value = form.value
+    if isinstance(value, Param):
+        return value.param
+    if isinstance(value, Symbol):
+        return value.name[1:] if value.name.startswith("?") else None
+    if isinstance(value, MapForm) and len(value.pairs) == 1 and name_of(value.pairs[0][0]) == "param":
+        return name_of(value.pairs[0][1])
+    return None
 
 
 def name_of(form: Form) -> str | None:
@@ -316,6 +366,17 @@ def field_text(field: str) -> str:
 def field_form(field: str) -> Form:
     """A field as it is written: a keyword where that can be read again, else a string."""
     return Form(Keyword(field) if _is_plain(field) else field)
+
+
+def duration_form(us: int) -> Form:
+    """A duration as it is written."""
+    return param_form(us) if is_open(us) else Form(format_duration(us))
+
+
+def param_form(value: object) -> Form:
+    """The symbol of a parameter that stands in the tree in place of a value."""
+    assert isinstance(value, Param)
+    return Form(value)
 
 
 def _is_plain(field: str) -> bool:

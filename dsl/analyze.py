@@ -15,7 +15,7 @@ from dsl.cursor import BadCursor, decode
 from dsl.errors import QueryError, quoted
 from dsl.forms import Form, MapForm, SetForm, Symbol, VectorForm
 from dsl.limits import DEFAULT, Limits
-from dsl.nodes import Predicate
+from dsl.nodes import Predicate, is_open
 from dsl.time import Instant, Moment, Relative, Time
 
 STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -56,18 +56,21 @@ _MEANT = {
 }
 
 
-def analyze(form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None) -> Query:
+def analyze(
+    form: Form, *, limits: Limits = DEFAULT, now_us: int | None = None, unbound: bool = False
+) -> Query:
     """The query that a form is.
 
     Args:
         form: as read.
         limits: what it may cost.
         now_us: when now is; with it, a range of time that only then is empty is found too.
+        unbound: whether parameters may stand in it. Such a tree can be printed and bound, not run.
 
     Raises:
         QueryError: everything that is wrong with it.
     """
-    analysis = Analysis(limits, now_us, predicates.build)
+    analysis = Analysis(limits, now_us, predicates.build, unbound=unbound)
     query = _query(analysis, form)
     if analysis.mistakes or query is WRONG:
         raise QueryError(analysis.mistakes)
@@ -157,6 +160,8 @@ def _keys(
 
 
 def _from(analysis: Analysis, form: Form) -> tuple[str, ...] | Literal["*"] | WrongType:
+    if (param := analysis.param(form, "streams")) is not None:
+        return param
     items = items_of(form)
     if items is None:
         items = (form,)
@@ -190,7 +195,8 @@ def _time(analysis: Analysis, form: Form) -> Time | WrongType:
         return WRONG
     if not given:
         return analysis.wrong("bad-time", "no range of time", form, 'write {:last "1h"}, or leave out :time')
-    if since is not None and until is not None and not _rises(since, until, analysis.now_us):
+    known = not is_open(since) and not is_open(until)
+    if since is not None and until is not None and known and not _rises(since, until, analysis.now_us):
         hint = "the range begins at :since and ends before :until"
         return analysis.wrong("bad-time", ":since is not before :until", form, hint)
     return Time(last_us=last, since=since, until=until)
@@ -280,6 +286,8 @@ def _step(analysis: Analysis, form: Form) -> Order | WrongType:
 
 def _limit(analysis: Analysis, form: Form) -> int | WrongType:
     """A number of rows; the bound is checked where it is known what is counted."""
+    if (param := analysis.param(form, "count")) is not None:
+        return param
     value = form.value
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         return analysis.wrong(

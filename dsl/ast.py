@@ -8,7 +8,7 @@ from dsl.aggregates import ANY_AGGREGATE
 from dsl.aggregates.base import Aggregate
 from dsl.keys import ANY_KEY
 from dsl.keys.base import Key
-from dsl.nodes import Node, Predicate
+from dsl.nodes import Node, Open, Predicate
 from dsl.operators import ANY_PREDICATE
 from dsl.record import TIMESTAMP
 from dsl.time import Time
@@ -60,14 +60,14 @@ class Query(Node):
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
-    from_: tuple[str, ...] | Literal["*"] = Field(default=(DEFAULT_STREAM,), alias="from")
+    from_: Open[tuple[str, ...] | Literal["*"]] = Field(default=(DEFAULT_STREAM,), alias="from")
     time: Time | None = None
     where: AnyPredicate | None = None
     select: tuple[str, ...] | None = None
     order_by: tuple[Order, ...] = NEWEST_FIRST
-    limit: int | None = DEFAULT_LIMIT
+    limit: Open[int | None] = DEFAULT_LIMIT
     after: str | None = None
-    total: bool = False
+    total: Open[bool] = False
     group_by: tuple[AnyKey, ...] = ()
     aggregate: tuple[Named, ...] | None = None
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from dsl.errors import Mistake, QueryError, quoted
+from dsl.nodes import Param
 
 INST = re.compile(
     r"(?P<year>[0-9]{4})(?:-(?P<month>[0-9]{2})(?:-(?P<day>[0-9]{2})"
@@ -74,6 +75,7 @@ class Tagged:
     form: "Form"
 
 
+# A `Param` stands only in forms that are made of a tree, for its symbol.
 # Whole numbers are `int` whatever their size and with or without an `N`; `M` makes a `Decimal`.
 Value: TypeAlias = (
     bool
@@ -89,6 +91,7 @@ Value: TypeAlias = (
     | SetForm
     | MapForm
     | Tagged
+    | Param
     | None
 )
 
@@ -208,6 +211,7 @@ _FLOAT_WHOLE_FROM = 2**53  # a float of this size has no digits after the point,
 _PLAIN: dict[type, Callable[[Any], Any]] = {
     Keyword: lambda value: value.name,
     Symbol: lambda value: value.name,
+    Param: lambda value: f"?{value.param}",
     Char: lambda value: value.value,
     Decimal: _plain_decimal,
     ListForm: lambda value: [to_plain(item) for item in value.items],
@@ -273,6 +277,7 @@ _PRINTED: dict[type, Callable[[Any], str]] = {
     str: _printed_string,
     Keyword: lambda value: f":{value.name}",
     Symbol: lambda value: value.name,
+    Param: lambda value: f"?{value.param}",
     Char: _printed_char,
     ListForm: lambda value: f"({_printed_items(value.items)})",
     VectorForm: lambda value: f"[{_printed_items(value.items)}]",

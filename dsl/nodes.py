@@ -1,8 +1,13 @@
 """What the tree of a query is made of: frozen models, equal when they say the same, wherever written."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+Place: TypeAlias = Literal[
+    "value", "values", "text", "moment", "duration", "number", "count", "flag", "streams"
+]
+"""What may stand where a parameter stands: a value of a field, a set of them, a text, …"""
 
 
 class Node(BaseModel):
@@ -33,6 +38,52 @@ class Node(BaseModel):
 
     def __hash__(self) -> int:
         return hash(_content(self))
+
+
+class Param(Node):
+    """A parameter `?service`, in JSON `{"param": "service"}`: it stands where a value will.
+
+    Only a tree that was analyzed as an open one has any, and such a tree is printed and bound, never run: what is run
+    comes out of `dsl.binding.bind`, or was refused by the analysis.
+
+    Attributes:
+        param: its name, without the question mark.
+        place: what its value will be taken as; no part of what it is.
+    """
+
+    param: str
+
+    _place: Place = PrivateAttr(default="value")
+
+    @property
+    def place(self) -> Place:
+        """What its value will be taken as."""
+        return self._place
+
+    def in_place(self, place: Place) -> Self:
+        """The node itself, once it is known where it stands."""
+        self._place = place
+        return self
+
+
+# A field of a node that a parameter may stand for: `text: Open[str]`. Who compiles or evaluates a tree is given a bound
+# one, so that to type checkers it is the type alone; the models know better.
+T = TypeVar("T")
+if TYPE_CHECKING:
+    Open: TypeAlias = Annotated[T, "or a Param"]
+else:
+
+    class Open:
+        """`Open[T]` is T or a parameter."""
+
+        def __class_getitem__(cls, item: object) -> object:
+            """A union that pydantic checks."""
+            return item | Param
+
+
+def is_open(value: object) -> bool:
+    """Whether a parameter stands for this value, so that nothing can be said of it yet."""
+    return isinstance(value, Param)
 
 
 class Predicate(Node):

@@ -20,7 +20,14 @@ KEPT_CHARACTERS_MAX = 4096  # of each text; its tree takes some hundred times as
 SYNTAXES: Final[tuple[Syntax, ...]] = ("edn", "json")
 
 
-def parse(text: str, syntax: Syntax = "edn", *, limits: Limits = DEFAULT, now_us: int | None = None) -> Query:
+def parse(
+    text: str,
+    syntax: Syntax = "edn",
+    *,
+    limits: Limits = DEFAULT,
+    now_us: int | None = None,
+    unbound: bool = False,
+) -> Query:
     """The query that a text is.
 
     Args:
@@ -28,6 +35,7 @@ def parse(text: str, syntax: Syntax = "edn", *, limits: Limits = DEFAULT, now_us
         syntax: how it is written.
         limits: what it may cost.
         now_us: when now is; with it, times are checked that only then can be.
+        unbound: whether parameters may stand in it.
 
     Raises:
         QueryError: everything that is wrong with it; its `text` is this text.
@@ -37,7 +45,7 @@ def parse(text: str, syntax: Syntax = "edn", *, limits: Limits = DEFAULT, now_us
         _read_again(text, syntax, bounds) if len(text) <= KEPT_CHARACTERS_MAX else _read(text, syntax, bounds)
     )
     try:
-        return analyze(form, limits=limits, now_us=now_us)
+        return analyze(form, limits=limits, now_us=now_us, unbound=unbound)
     except QueryError as error:
         raise QueryError(error.mistakes, text) from None
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from dsl.aggregates import BY_NODE as AGGREGATE_KINDS
 from dsl.aggregates.base import Aggregate
-from dsl.analysis import field_form
+from dsl.analysis import duration_form, field_form, param_form, param_name
 from dsl.ast import DEFAULT_LIMIT, DEFAULT_STREAM, EVERY_STREAM, NEWEST_FIRST, Order, Query
 from dsl.forms import Char, Form, Keyword, ListForm, MapForm, SetForm, Symbol, Tagged, VectorForm, print_form
 from dsl.keys import BY_NODE as KEY_KINDS
+from dsl.nodes import is_open
 from dsl.predicates import write
-from dsl.time import Instant, Moment, Time, format_duration
+from dsl.time import Instant, Moment, Time
 
 HASH_BYTES = 16  # so short that it fits a cursor, so long that no two queries will ever share it
 
@@ -37,7 +38,7 @@ def query_hash(query: Query) -> str:
 
 
 def to_form(query: Query) -> Form:
-    """A query as a form."""
+    """A query as a form; where a parameter stands in the tree, its node stands for the symbol."""
     pairs: list[tuple[str, Form]] = []
     if query.from_ != (DEFAULT_STREAM,):
         pairs.append(("from", _streams(query.from_)))
@@ -59,7 +60,7 @@ def to_form(query: Query) -> Form:
     if query.after is not None:
         pairs.append(("after", Form(query.after)))
     if query.total:
-        pairs.append(("total", Form(value=True)))
+        pairs.append(("total", Form(query.total)))
     return _map(pairs)
 
 
@@ -73,6 +74,9 @@ def aggregate_form(call: Aggregate) -> Form:
 def form_to_json(form: Form) -> Any:
     """A form as the same tree in JSON: names and keywords as strings, sets as arrays, tags as {"#tag": …}."""
     value = form.value
+    name = param_name(form)
+    if name is not None:
+        return {"param": name}
     if isinstance(value, Keyword | Symbol):
         return value.name
     if isinstance(value, Char):
@@ -87,6 +91,8 @@ def form_to_json(form: Form) -> Any:
 
 
 def _streams(names: Sequence[str]) -> Form:
+    if is_open(names):
+        return param_form(names)
     if names == EVERY_STREAM or len(names) == 1:
         return field_form(names[0]) if names != EVERY_STREAM else Form(Keyword(EVERY_STREAM))
     return _vector(map(field_form, names))
@@ -94,12 +100,14 @@ def _streams(names: Sequence[str]) -> Form:
 
 def _time(time: Time) -> Form:
     if time.last_us is not None:
-        return _map([("last", Form(format_duration(time.last_us)))])
+        return _map([("last", duration_form(time.last_us))])
     ends = (("since", time.since), ("until", time.until))
     return _map([(name, _moment(end)) for name, end in ends if end is not None])
 
 
 def _moment(moment: Moment) -> Form:
+    if is_open(moment):
+        return param_form(moment)
     text = Form(moment.text())
     return Form(Tagged("inst", text)) if isinstance(moment, Instant) else text
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, TypeAlias
 
 from dsl.errors import quoted
-from dsl.nodes import Node
+from dsl.nodes import Node, Open
 
 Unit: TypeAlias = Literal["ms", "s", "m", "h", "d", "w"]
 
@@ -111,9 +111,9 @@ Moment: TypeAlias = Instant | Relative
 class Time(Node):
     """The time range of a query, half-open: `last` microseconds before now, or from `since` to `until`."""
 
-    last_us: int | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    last_us: Open[int | None] = None
+    since: Open[Moment | None] = None
+    until: Open[Moment | None] = None
 
     def resolve(self, now_us: int) -> tuple[int | None, int | None]:
         """From when, and until when (not included); None where that end is open."""

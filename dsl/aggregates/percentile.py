@@ -6,14 +6,14 @@ answers from a DDSketch (https://www.vldb.org/pvldb/vol12/p2195-masson.pdf) with
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, numeric_field, real
 from dsl.analysis import WRONG, Analysis, WrongType, field_form
 from dsl.forms import Form
-from dsl.nodes import Predicate
+from dsl.nodes import Open, Predicate, is_open
 from dsl.record import NUMBERS
 
 PERCENT_MAX = 100
@@ -23,7 +23,7 @@ class Percentile(FieldAggregate):
     """The number at a rank among all numbers."""
 
     op: Literal["percentile"] = "percentile"
-    percent: StrictInt | StrictFloat = Field(ge=0, le=PERCENT_MAX)
+    percent: Open[Annotated[StrictInt | StrictFloat, Field(ge=0, le=PERCENT_MAX)]]
 
     approximation: ClassVar[str | None] = "within 1 % of the exact value"
 
@@ -63,7 +63,7 @@ def build_percentile(
     """From a field of numbers and a percentage."""
     field = numeric_field(analysis, arguments[0])
     percent = analysis.number(arguments[1], "a percentage")
-    if percent is not WRONG and not 0 <= percent <= PERCENT_MAX:
+    if percent is not WRONG and not is_open(percent) and not 0 <= percent <= PERCENT_MAX:
         percent = analysis.wrong(
             "bad-value", f"{percent} is no percentage", arguments[1], "write one from 0 to 100"
         )

@@ -6,16 +6,17 @@ width since 1970 UTC (of whole weeks: since a Monday), those of numbers at whole
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
 from dsl.aggregates.base import tidy
-from dsl.analysis import WRONG, Analysis, WrongType, described, field_form, name_of
+from dsl.analysis import WRONG, Analysis, WrongType, described, duration_form, field_form, name_of
 from dsl.forms import Form, Keyword, MapForm, VectorForm
 from dsl.keys.base import Key, KeyKind, KeysOf, distinct
+from dsl.nodes import Open, is_open
 from dsl.record import NUMBERS, TIMESTAMP, leaves
-from dsl.time import UNITS_US, WEEK_ORIGIN_US, format_duration
+from dsl.time import UNITS_US, WEEK_ORIGIN_US
 
 SIGNATURE = '[:bucket :timestamp "5m"] or [:bucket field width], each with an optional {:offset …}'
 
@@ -25,8 +26,8 @@ class TimeBucket(Key):
 
     op: Literal["time-bucket"] = "time-bucket"
     field: Literal["timestamp"] = "timestamp"
-    width_us: int = Field(gt=0)
-    offset_us: int = 0
+    width_us: Open[Annotated[int, Field(gt=0)]]
+    offset_us: Open[int] = 0
 
     @property
     def gives_time(self) -> bool:
@@ -53,8 +54,8 @@ class NumberBucket(Key):
     """A range of numbers: `width` wide, and shifted by `offset`."""
 
     op: Literal["number-bucket"] = "number-bucket"
-    width: StrictInt | StrictFloat = Field(gt=0)
-    offset: StrictInt | StrictFloat = 0
+    width: Open[Annotated[StrictInt | StrictFloat, Field(gt=0)]]
+    offset: Open[StrictInt | StrictFloat] = 0
 
     def start(self, number: float) -> int | float | None:
         """The beginning of the bucket that holds a number, worked out in floats as the index does."""
@@ -94,7 +95,8 @@ def _time(analysis: Analysis, width: Form, offset: Form | None) -> TimeBucket | 
     offset_us = 0 if offset is None else analysis.duration(offset, least_us=0)
     if width_us is WRONG or offset_us is WRONG:
         return WRONG
-    return TimeBucket(width_us=width_us, offset_us=offset_us % width_us)
+    known = not is_open(width_us) and not is_open(offset_us)
+    return TimeBucket(width_us=width_us, offset_us=offset_us % width_us if known else offset_us)
 
 
 def _number(analysis: Analysis, field: str, width: Form, offset: Form | None) -> NumberBucket | WrongType:
@@ -103,7 +105,7 @@ def _number(analysis: Analysis, field: str, width: Form, offset: Form | None) ->
         return analysis.wrong("bad-group", f"{described(width)} is no width of numbers", width, hint)
     number = analysis.number(width, "the width of a bucket")
     shift = 0 if offset is None else analysis.number(offset, "the offset of a bucket")
-    if number is not WRONG and number <= 0:
+    if number is not WRONG and not is_open(number) and number <= 0:
         number = analysis.wrong("bad-group", "a bucket without width", width, "write a number above 0")
     return (
         WRONG if number is WRONG or shift is WRONG else NumberBucket(field=field, width=number, offset=shift)
@@ -131,7 +133,7 @@ def _offset_form(analysis: Analysis, options: Form) -> Form | WrongType | None:
 def write_bucket(node: TimeBucket | NumberBucket) -> Form:
     """To its field, its width, and its offset where it has one."""
     if isinstance(node, TimeBucket):
-        width, offset = Form(format_duration(node.width_us)), Form(format_duration(node.offset_us))
+        width, offset = duration_form(node.width_us), duration_form(node.offset_us)
         shifted = node.offset_us != 0
     else:
         width, offset, shifted = Form(node.width), Form(node.offset), node.offset != 0

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from dsl.analysis import WRONG, Analysis, Value, WrongType, field_form, field_text, kind_of
 from dsl.forms import Form
-from dsl.nodes import Predicate
+from dsl.nodes import Predicate, is_open
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
 from dsl.operators.comparing import Compared, ordered, time_candidates, value_form
 from dsl.record import NUMBERS, TIMESTAMP, Matcher, Test, some_leaf
@@ -33,7 +33,7 @@ def build_between(analysis: Analysis, form: Form, arguments: Sequence[Form]) -> 
     if low is None and high is None:
         hint = f"write [:exists {field_text(field)}]"
         return analysis.wrong("bad-value", "both ends are open", form, hint)
-    if low is not None and high is not None:
+    if low is not None and high is not None and not is_open(low) and not is_open(high):
         if kind_of(low) != kind_of(high):
             message = f"between {kind_of(low)} and {kind_of(high)}: they are never compared"
             return analysis.wrong("type-clash", message, form, "write two numbers, two strings or two times")

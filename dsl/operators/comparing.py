@@ -2,19 +2,19 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import StrictBool, StrictFloat, StrictInt, StrictStr
 
 from dsl.analysis import WRONG, Analysis, Value, WrongType, field_form, kind_of
 from dsl.forms import Form, Tagged
-from dsl.nodes import Predicate
+from dsl.nodes import Open, Predicate
 from dsl.operators.base import Compiler, Evaluator, IndexQueries, Pair
 from dsl.operators.pairs import candidates
 from dsl.record import NUMBERS, TIMESTAMP, Matcher, Test, some_leaf
 from dsl.time import Instant, Relative, rfc3339
 
-Compared = StrictBool | StrictInt | StrictFloat | StrictStr | Instant | Relative
+Compared: TypeAlias = Open[StrictBool | StrictInt | StrictFloat | StrictStr | Instant | Relative]
 """A value in the tree, of exactly its own type."""
 
 Order = Callable[[Any, Any], bool]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from dsl.analysis import WRONG, Analysis, Value, WrongType, described, field_form, field_text, items_of
 from dsl.forms import Form, SetForm
-from dsl.nodes import Predicate
+from dsl.nodes import Open, Param, Predicate
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
 from dsl.operators.comparing import Compared, equal_test, time_candidates, value_form
 from dsl.operators.pairs import disjunction
@@ -18,12 +18,14 @@ class In(Predicate):
 
     op: Literal["in"] = "in"
     field: str
-    values: tuple[Compared, ...]
+    values: Open[tuple[Compared, ...]]
 
 
 def build_in(analysis: Analysis, _: Form, arguments: Sequence[Form]) -> In | WrongType:
     """From a field and a set or vector of values."""
     field = analysis.field(arguments[0])
+    if (param := analysis.param(arguments[1], "values")) is not None:
+        return WRONG if field is WRONG or param is WRONG else In(field=field, values=param)
     items = items_of(arguments[1])
     if items is None:
         shown = ":field" if field is WRONG else field_text(field)
@@ -57,6 +59,8 @@ def canonical(values: Sequence[Value]) -> tuple[Value, ...]:
 
 def write_in(node: In, _: Callable[[Predicate], Form]) -> Sequence[Form]:
     """To its field and a set."""
+    if isinstance(node.values, Param):
+        return [field_form(node.field), Form(node.values)]
     return [field_form(node.field), Form(SetForm(tuple(map(value_form, node.values))))]
 
 
@@ -102,7 +106,9 @@ def _place(value: Value) -> tuple[int, Any]:
         return 1, value
     if isinstance(value, str):
         return 2, value
-    return (3, value.instant_us) if isinstance(value, Instant) else (4, value.text())
+    if isinstance(value, Instant):
+        return 3, value.instant_us
+    return (4, value.text()) if isinstance(value, Relative) else (5, str(value))  # a parameter
 
 
 IN = Operator(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from dsl.analysis import WRONG, Analysis, WrongType
 from dsl.forms import Form
+from dsl.nodes import is_open
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
 from dsl.operators.texts import TextPredicate, build_text, has_words, some_string, write_text
 from dsl.record import Matcher
@@ -23,7 +24,7 @@ def build_phrase(analysis: Analysis, form: Form, arguments: Sequence[Form]) -> P
     made = _build(analysis, form, arguments)
     if made is WRONG or not has_words(analysis, made.text, arguments[1]):
         return WRONG
-    if made.text.endswith(PREFIX) and not made.text[-2].isalnum():
+    if not is_open(made.text) and made.text.endswith(PREFIX) and not made.text[-2].isalnum():
         hint = "write the * right after the beginning of a word, or leave it out"
         return analysis.wrong("bad-value", "the * at the end follows no word", arguments[1], hint)
     return made

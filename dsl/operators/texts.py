@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from dsl.analysis import WRONG, Analysis, WrongType, described, field_form
 from dsl.forms import Form
-from dsl.nodes import Predicate
+from dsl.nodes import Open, Predicate, is_open
 from dsl.record import Matcher, some_leaf
 
 
@@ -13,7 +13,7 @@ class TextPredicate(Predicate):
     """A field and the text that one of its strings is held against."""
 
     field: str
-    text: str
+    text: Open[str]
 
 
 T = TypeVar("T", bound=TextPredicate)
@@ -43,7 +43,7 @@ def build_words(node: type[T]) -> Callable[[Analysis, Form, Sequence[Form]], T |
 
 def has_words(analysis: Analysis, text: str, form: Form) -> bool:
     """Whether a text has a word; a mistake noted where it has none."""
-    if any(map(str.isalnum, text)):
+    if is_open(text) or any(map(str.isalnum, text)):
         return True
     hint = "a word is letters and digits; for signs use :contains"
     analysis.wrong("no-words", f"no word in {described(form)}", form, hint)
