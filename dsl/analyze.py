@@ -23,6 +23,7 @@ STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 _STREAM_HINT = "a name is 1 to 100 letters, digits, _ . and -, and begins with a letter, a digit or _"
 _DIRECTIONS = ("asc", "desc")
+_ON_TIMEOUT: dict[str, Literal["fail", "partial"]] = {"fail": "fail", "partial": "partial"}
 _TOLERANCE_US = (
     10 * 365 * 86_400_000_000
 )  # an assumed now, only to compare two times that are both relative to it
@@ -53,6 +54,9 @@ _MEANT = {
     "by": "group-by",
     "aggregates": "aggregate",
     "aggs": "aggregate",
+    "deadline": "timeout",
+    "time-limit": "timeout",
+    "partial": "on-timeout",
 }
 
 
@@ -114,6 +118,8 @@ def _rows(read: Mapping[str, Any]) -> Query:
         limit=read.get("limit", DEFAULT_LIMIT),
         after=read.get("after"),
         total=read.get("total", False),
+        timeout_us=read.get("timeout"),
+        on_timeout=read.get("on-timeout", "fail"),
     )
 
 
@@ -127,6 +133,8 @@ def _grouped(read: Mapping[str, Any]) -> Query:
         total=read.get("total", False),
         group_by=read.get("group-by", ()),
         aggregate=read.get("aggregate", COUNT_ONLY),
+        timeout_us=read.get("timeout"),
+        on_timeout=read.get("on-timeout", "fail"),
     )
 
 
@@ -307,6 +315,23 @@ def _total(analysis: Analysis, form: Form) -> bool | WrongType:
     return analysis.flag(form)
 
 
+def _timeout(analysis: Analysis, form: Form) -> int | WrongType:
+    us = analysis.duration(form)
+    most_s = analysis.limits.timeout_s_max
+    if us is not WRONG and not is_open(us) and us > most_s * 1_000_000:
+        hint = "write a shorter one; the server's query_timeout_max_s says how long one may be"
+        return analysis.wrong("timeout-too-long", f"a :timeout of more than {most_s} s", form, hint)
+    return us
+
+
+def _on_timeout(analysis: Analysis, form: Form) -> Literal["fail", "partial"] | WrongType:
+    known = _ON_TIMEOUT.get(name_of(form) or "")
+    if known is None:
+        hint = "write :fail for an error, or :partial for what was found by then"
+        return analysis.wrong("bad-value", f"{described(form)} is nothing to do when time is up", form, hint)
+    return known
+
+
 def _bounded(analysis: Analysis, form: Form, most: int, noun: str) -> None:
     if isinstance(form.value, int) and form.value > most:
         analysis.wrong("bad-limit", f"{form.value} {noun}, more than {most}", form, "write a smaller number")
@@ -323,5 +348,7 @@ _READERS: dict[str, Callable[[Analysis, Form], Any]] = {
     "limit": _limit,
     "after": _after,
     "total": _total,
+    "timeout": _timeout,
+    "on-timeout": _on_timeout,
 }
 """The keys of a query, and how the value of each is read."""

@@ -56,6 +56,8 @@ class Query(Node):
         total: whether all that match are counted too (of groups: the groups).
         group_by: what groups are made by; none is one group of all.
         aggregate: what is worked out for each group, at least one; None is a query for rows.
+        timeout_us: how long it may take, microseconds; None is as long as the server lets it.
+        on_timeout: when time is up: `fail` is an error, `partial` an answer that says it is not complete.
     """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -70,6 +72,8 @@ class Query(Node):
     total: Open[bool] = False
     group_by: tuple[AnyKey, ...] = ()
     aggregate: tuple[Named, ...] | None = None
+    timeout_us: Open[int] | None = None
+    on_timeout: Literal["fail", "partial"] = "fail"
 
     @property
     def grouped(self) -> bool:

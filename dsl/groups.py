@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from dsl.aggregates.base import Accumulator
+from dsl.aggregates.base import Accumulator, Growing, weight
 from dsl.ast import Query
 from dsl.errors import Mistake, QueryError
 from dsl.keys.bucket import TimeBucket
@@ -14,6 +14,8 @@ from dsl.operators.base import Evaluator
 from dsl.order import rank
 from dsl.record import NUMBERS, Matcher, Record, leaves
 from dsl.time import format_instant
+
+GROUP_BYTES = 500  # of one group, about: its place, its key and its row
 
 
 class Group(NamedTuple):
@@ -45,6 +47,12 @@ class Groups:
             None if call.where is None else evaluator.matcher(call.where) for call in self._calls
         ]
         self._groups: dict[tuple[Any, ...], tuple[tuple[Any, ...], list[Accumulator]]] = {}
+        self._growing = [
+            place for place, call in enumerate(self._calls) if isinstance(call.accumulator(), Growing)
+        ]
+        self._keys_bytes = 0  # held by the keys of the groups
+        self._added_bytes = 0  # at most, since the last look at what is held
+        self._room_bytes = limits.held_bytes_max  # that may be added before the next look
         if not query.group_by:
             self._group(())  # one group of all, also of no records
 
@@ -52,7 +60,7 @@ class Groups:
         """Take in a record that matches: into the group of each of its values, or combinations of values.
 
         Raises:
-            QueryError: there are too many groups (`too-many-groups`).
+            QueryError: there are too many groups (`too-many-groups`), or they hold too much (`answer-too-large`).
         """
         taken = [
             None if where is not None and not where(record) else source(record)
@@ -62,6 +70,10 @@ class Groups:
             for accumulator, values in zip(self._group(keys), taken, strict=True):
                 if values is not None:
                     accumulator.add(values)
+            for place in self._growing:
+                self._added_bytes += weight(taken[place] or ())
+        if self._added_bytes > self._room_bytes:
+            self._weigh()
 
     def groups(self) -> list[Group]:
         """The groups so far, in no order."""
@@ -70,12 +82,29 @@ class Groups:
             for keys, accumulators in self._groups.values()
         ]
 
+    def _weigh(self) -> None:
+        """See what is held: less than what was added, where values repeat."""
+        held = self._keys_bytes
+        for _, accumulators in self._groups.values():
+            for place in self._growing:
+                accumulator = accumulators[place]
+                assert isinstance(accumulator, Growing)
+                held += accumulator.held_bytes()
+        most = self._limits.held_bytes_max
+        if held > most:
+            raise too_large(self._query, most)
+        # Looking costs as much as there is: not for every few bytes.
+        self._room_bytes, self._added_bytes = max(most - held, most // 8), 0
+
     def _group(self, keys: tuple[Any, ...]) -> list[Accumulator]:
         place = tuple((type(key) is bool, key) for key in keys)  # True equals 1 in Python
         found = self._groups.get(place)
         if found is None:
             found = (keys, [call.accumulator() for call in self._calls])
             self._groups[place] = found
+            size = weight(keys) + GROUP_BYTES
+            self._keys_bytes += size
+            self._added_bytes += size
             if len(self._groups) > self._limits.groups_max:
                 raise too_many_groups(self._query, self._limits)
         return found[1]
@@ -188,6 +217,14 @@ def too_many_groups(query: Query, limits: Limits = DEFAULT) -> QueryError:
     )
     message = f"more than {limits.groups_max} groups"
     return QueryError([Mistake("too-many-groups", message, *place.span, hint)])
+
+
+def too_large(query: Query, bytes_max: int) -> QueryError:
+    """The mistake of asking for groups that hold more than one query may."""
+    place = (query.group_by or query.aggregate or (query,))[0]
+    message = f"the groups and their different values hold more than {bytes_max} bytes"
+    hint = "group by less, take out :count-distinct and :percentile, or narrow it with :where and :time"
+    return QueryError([Mistake("answer-too-large", message, *place.span, hint)])
 
 
 def _no_values(_: Record) -> Sequence[Any]:

@@ -16,9 +16,6 @@ class Limits:
     depth_max: int = _bound(64, "levels", "everything that walks a query may recurse")
     nodes_max: int = _bound(1024, "predicates", "each is a search of its own in every segment")
     values_max: int = _bound(1024, "values in one :in", "each is a term to look up in every segment")
-    regex_program_max: int = _bound(
-        4000, "instructions of a regular expression", "each may be tried at every byte of a text"
-    )
     field_characters_max: int = _bound(
         1024, "characters", "longer than any name seen in logs; a path is matched per record"
     )
@@ -29,6 +26,10 @@ class Limits:
     group_keys_max: int = _bound(8, "group keys", "the index nests one search in another for each")
     aggregates_max: int = _bound(64, "aggregates", "each is kept for every group at once")
     groups_max: int = _bound(65_000, "groups", "the index counts no more buckets at once")
+    timeout_s_max: int = _bound(60, "seconds of :timeout", "a query holds one of few threads while it runs")
+    held_bytes_max: int = _bound(
+        256 << 20, "bytes held by one query", "several run at once, and share the memory with the senders"
+    )
 
 
 DEFAULT = Limits()

@@ -33,7 +33,8 @@ def to_json(query: Query) -> Any:
 
 def query_hash(query: Query) -> str:
     """32 hex digits that two queries share when they ask the same, whichever page, however it was written."""
-    asked = query.model_copy(update={"after": None, "limit": DEFAULT_LIMIT, "total": False})
+    page = {"after": None, "limit": DEFAULT_LIMIT, "total": False, "timeout_us": None, "on_timeout": "fail"}
+    asked = query.model_copy(update=page)
     return hashlib.blake2b(to_edn(asked).encode(), digest_size=HASH_BYTES).hexdigest()
 
 
@@ -61,6 +62,10 @@ def to_form(query: Query) -> Form:
         pairs.append(("after", Form(query.after)))
     if query.total:
         pairs.append(("total", Form(query.total)))
+    if query.timeout_us is not None:
+        pairs.append(("timeout", duration_form(query.timeout_us)))
+    if query.on_timeout != "fail":
+        pairs.append(("on-timeout", Form(Keyword(query.on_timeout))))
     return _map(pairs)
 
 

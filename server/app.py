@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import falcon.asgi
 
 from server import errors
+from server.callers import WatchingApp
 from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
@@ -21,6 +21,7 @@ from server.resources.stream import Stream
 from server.resources.streams import Streams
 from server.settings import Settings
 from server.streams import StreamAdmin
+from server.turns import Turns
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.store import Store
@@ -35,7 +36,7 @@ class Parts:
     store: Store
     ingest: Ingest
     engine: Engine
-    query_threads: Executor
+    turns: Turns
     metadata: Metadata
     admin: StreamAdmin
     deletions: Deletions
@@ -43,10 +44,10 @@ class Parts:
 
 def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     """The ASGI application."""
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
+    app: falcon.asgi.App[Any, Any] = WatchingApp()
     errors.install(app)
     logs = Logs(parts.ingest, parts.store, parts.settings)
-    query = Query(parts.engine, parts.query_threads)
+    query = Query(parts.engine, parts.turns)
     for path, resource in (
         ("/logs", logs),
         ("/v1/streams/{stream}/logs", logs),
@@ -54,7 +55,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/query", query),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),
-        ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.query_threads)),
+        ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.turns)),
         ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),

@@ -13,6 +13,7 @@ from dsl.printer import to_edn
 from server.engine import Engine
 from server.ingest import Ingest
 from storage.metadata import DeletionRow, Metadata
+from storage.stop import Stop
 from storage.times import format_time
 
 JOB = "deletion"
@@ -34,15 +35,18 @@ class Deletions:
         self._metadata = metadata
         self._clock = clock
 
-    def count(self, stream: str, text: str, syntax: Syntax) -> dict[str, Any]:
+    def count(self, stream: str, text: str, syntax: Syntax, stop: Stop | None = None) -> dict[str, Any]:
         """How many records would go now.
 
         Raises:
             QueryError: the document has mistakes, or says more than which records.
             UnknownStream: there is no such stream.
+            QueryTimeout: counting takes too long.
         """
         now_us = self._clock()
-        matching = self._engine.matching(_query(stream, text, syntax, now_us), now_us)
+        stop = stop or Stop()
+        stop.within(self._engine.timeout_s)
+        matching = self._engine.matching(_query(stream, text, syntax, now_us), now_us, stop)
         return {"stream": stream, "matching": matching.count() if matching else 0}
 
     async def ask(self, stream: str, text: str, syntax: Syntax) -> dict[str, Any]:

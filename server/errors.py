@@ -53,6 +53,7 @@ _STATUS: tuple[tuple[type[store.StoreError], int], ...] = (
     (store.DiskNearlyFull, 507),
     (store.LogClosed, 503),
     (store.QueryTimeout, 504),
+    (store.QueryAbandoned, 499),
     (store.IndexBusy, 503),
     (store.LogUnwritable, 503),
     (store.MetadataUnwritable, 503),
@@ -93,8 +94,14 @@ async def _on_store_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: store.StoreError, _params: dict[str, Any]
 ) -> None:
     status = status_of(error)
-    if status >= 500 and not isinstance(error, store.DiskNearlyFull):  # which is logged once, when it begins
-        log.error("%s: %s", error.code, error.message)
+    # A full disk is logged once, when it begins; a query that takes too long is no fault of the server.
+    if status >= 500 and not isinstance(error, store.DiskNearlyFull | store.QueryTimeout):
+        log.error(
+            "%s: %s",
+            error.code,
+            error.message,
+            exc_info=error if isinstance(error, store.IndexPanic) else None,
+        )
     mistakes = (error, *error.others) if isinstance(error, store.BadSettings) else (error,)
     _answer(resp, status, {"errors": [error_item(one.code, one.message, one.hint) for one in mistakes]})
 

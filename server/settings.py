@@ -27,8 +27,18 @@ class Settings(BaseModel):
         gt=0,
         description="how long a query may take before it is given up: nobody waits longer for a page",
     )
+    query_timeout_max_s: int = Field(
+        60,
+        ge=1,
+        description="seconds that a query may ask for by :timeout: it holds one of few threads so long",
+    )
     query_threads: int = Field(
         4, ge=1, le=64, description="queries that run at once; the index works outside the interpreter's lock"
+    )
+    query_queue_max: int = Field(
+        100,
+        ge=0,
+        description="queries that wait for their turn; more are refused, so that nobody waits in vain",
     )
     streams_max: int = Field(
         1000,

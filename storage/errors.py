@@ -167,6 +167,12 @@ class QueryTimeout(StoreError):
     code = "query-timeout"
 
 
+class QueryAbandoned(StoreError):
+    """Whoever asked waits no longer."""
+
+    code = "client-gone"
+
+
 class IndexPanic(StoreError):
     """The index engine panicked on one query; the process goes on."""
 

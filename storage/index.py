@@ -35,10 +35,9 @@ TERM_BYTES_MAX = (
     65_530  # the engine leaves longer strings out of the terms (their column has their beginning)
 )
 COLUMN_BYTES_MAX = 65_535  # the engine cuts a longer string in its column
-_TERM_BYTES_SPARE = 16  # for what stands around a string in its term: a mark, the letter of its type
 COLUMN_DEPTH_MAX = 20  # maps and arrays in one another; what lies deeper gets no column
 
-MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
+_MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
 _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NEEDS_CARE = re.compile(  # in a record's JSON; a column holds -0.0 to be less than 0
     rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]|[:,[]-0\.0[],}]'
@@ -51,9 +50,9 @@ _NOT_INDEXED_IN_PATH = re.compile(r"[\x00\x01\ufffd\ue000\\]")
 _LONG_RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]{64,}")  # 64 letters of four bytes pass WORD_BYTES_MAX
 
 # Flags that the index keeps among the attributes, under names that no record's field can have there.
-NO_MESSAGE = MARK + "no_message"  # the record has no text called `message`
-LONG_WORD = MARK + "long_word"  # its message has a word that was too long to be indexed
-LONG_TEXT = MARK + "long_text"  # another text of it was too long for a term or its column
+NO_MESSAGE = _MARK + "no_message"  # the record has no text called `message`
+LONG_WORD = _MARK + "long_word"  # its message has a word that was too long to be indexed
+LONG_TEXT = _MARK + "long_text"  # another text of it was too long for its column
 
 
 @lru_cache(maxsize=1)
@@ -136,9 +135,7 @@ def _document(line: bytes, time_us: int, stream: str, number: int) -> dict[str, 
             record[LONG_WORD] = True
     else:
         record[NO_MESSAGE] = True
-    if len(line) > TERM_BYTES_MAX - _TERM_BYTES_SPARE and _has_long_text(
-        record, TERM_BYTES_MAX - _TERM_BYTES_SPARE
-    ):
+    if len(line) > COLUMN_BYTES_MAX and _has_long_text(record):
         record[LONG_TEXT] = True
     if line.count(b"{") + line.count(b"[") > COLUMN_DEPTH_MAX and _is_deeper(record, COLUMN_DEPTH_MAX - 1):
         record = _flattened(record)
@@ -207,25 +204,25 @@ def _marked(value: Any) -> Any:
     return 0 if type(value) is float and not value else value
 
 
-def _has_long_text(value: Any, bytes_max: int) -> bool:
-    """Whether some string of an attribute, with its path before it, is more than a term or a column keeps."""
+def _has_long_text(value: Any) -> bool:
+    """Whether some string of an attribute is more than a column keeps."""
     if type(value) is str:
-        return len(value) > bytes_max // 4 and len(value.encode()) > bytes_max
+        return len(value) > COLUMN_BYTES_MAX // 4 and len(value.encode()) >= COLUMN_BYTES_MAX - len(
+            _MARK.encode()
+        )
     if type(value) is list:
-        return any(_has_long_text(item, bytes_max) for item in value)
-    return type(value) is dict and any(
-        _has_long_text(item, bytes_max - len(name.encode()) - 1) for name, item in value.items()
-    )
+        return any(map(_has_long_text, value))
+    return type(value) is dict and any(map(_has_long_text, value.values()))
 
 
 def encode_text(text: str) -> str:
     """A string as the attribute terms hold it."""
-    return MARK + text if text.startswith(MARK) or _DATE_LIKE.match(text) else text
+    return _MARK + text if text.startswith(_MARK) or _DATE_LIKE.match(text) else text
 
 
 def decode_text(term: str) -> str:
     """The string that an attribute term stands for."""
-    return term[1:] if term.startswith(MARK) else term
+    return term[1:] if term.startswith(_MARK) else term
 
 
 def path_is_indexed(path: str) -> bool:

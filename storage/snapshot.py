@@ -5,7 +5,6 @@ It keeps answering from that state while records pour in and segments are droppe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,8 +14,9 @@ from tantivy import FieldType, Query
 from storage import index as ix
 from storage.catalog import Catalog
 from storage.datafiles import Stored, StreamData
-from storage.errors import IndexPanic, QueryTimeout, ResultTooLarge
+from storage.errors import ResultTooLarge
 from storage.queries import FieldQueries, all_of, any_of
+from storage.stop import Stop, panics_named
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
 
@@ -39,6 +39,8 @@ class Snapshot:
         index: tantivy.Index | None,
         searcher: tantivy.Searcher | None,
         owners: tuple[str, ...],
+        *,
+        stop: Stop | None = None,
     ) -> None:
         self.catalogs = catalogs
         self._data = data
@@ -46,11 +48,15 @@ class Snapshot:
         self._single = next(iter(data)) if len(data) == 1 else None
         self._owners = owners
         self._index = index
-        self.deadline_s: float | None = None  # on the clock of time.monotonic: when questions are given up
+        self.stop = stop or Stop()  # when questions are given up
         self._unreadable: set[tuple[str, int]] = (
             set()
         )  # records that were found and could not be read, so far
-        self.queries = FieldQueries(index, searcher) if index is not None and searcher is not None else None
+        self.queries = (
+            FieldQueries(index, searcher, self.check_deadline)
+            if index is not None and searcher is not None
+            else None
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -132,12 +138,9 @@ class Snapshot:
 
         Raises:
             QueryTimeout: there is none left.
+            QueryAbandoned: nobody waits for the answer.
         """
-        if self.deadline_s is not None and time.monotonic() > self.deadline_s:
-            raise QueryTimeout(
-                "the query takes longer than it may",
-                "narrow it by :time or :where, or raise query_timeout_s",
-            )
+        self.stop.check()
 
     def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
         """The records at these addresses, in their order; those that cannot be read are left out and counted."""
@@ -167,7 +170,8 @@ class Snapshot:
         assert self._searcher is not None
         self.check_deadline()
         try:
-            return dict(self._searcher.aggregate(query, aggregations))
+            with panics_named():
+                return dict(self._searcher.aggregate(query, aggregations))
         except ValueError as error:
             if "bucket" in str(error).lower() or "memory" in str(error).lower():
                 raise ResultTooLarge(
@@ -175,20 +179,12 @@ class Snapshot:
                     "group by fewer fields, take a larger bucket or a narrower :time",
                 ) from error
             raise
-        except Exception:
-            raise
-        except BaseException as error:  # a panic of the engine is no Exception
-            raise _panic(error) from error
 
     def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
         assert self._searcher is not None
         self.check_deadline()
-        try:
+        with panics_named():
             return self._searcher.search(query, limit=limit, **options)
-        except Exception:
-            raise
-        except BaseException as error:  # a panic of the engine is no Exception
-            raise _panic(error) from error
 
     def _ordered(
         self, query: Query, limit: int, field: str, *, oldest_first: bool, time_us: int | None = None
@@ -243,12 +239,3 @@ class Snapshot:
             return []
         assert self._index is not None
         return [any_of([Query.term_query(self._index.schema, ix.STREAM, name) for name in names])]
-
-
-def _panic(error: BaseException) -> BaseException:
-    """What to raise for something that is no Exception: our own error for a panic, itself for anything else."""
-    if type(error).__name__ == "PanicException":
-        return IndexPanic(
-            f"the index engine failed on this query: {error}", "please report it with the query"
-        )
-    return error

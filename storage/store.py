@@ -18,6 +18,7 @@ from storage.datafiles import FrameCache, StreamData, StreamFiles
 from storage.errors import IndexBusy, UnknownStream
 from storage.paths import DataDirectory, check_stream_name
 from storage.snapshot import Snapshot
+from storage.stop import Stop
 from storage.times import format_time
 from storage.view import publish, read_meta
 
@@ -114,8 +115,8 @@ class Store:
         """All streams, by name."""
         return self._data.stream_names()
 
-    def snapshot(self, streams: Sequence[str]) -> Snapshot:
-        """All that is published of these streams now.
+    def snapshot(self, streams: Sequence[str], stop: Stop | None = None) -> Snapshot:
+        """All that is published of these streams now; `stop` says when questions to it are given up.
 
         Raises:
             UnknownStream: one of them does not exist.
@@ -129,7 +130,7 @@ class Store:
             live = tuple(name for name in names if catalogs[name].segments)
             try:
                 with self._lock:
-                    return self._open(catalogs, live)
+                    return self._open(catalogs, live, stop)
             except (OSError, ValueError) as error:
                 last = error
                 with self._lock:
@@ -137,10 +138,10 @@ class Store:
                 time.sleep(0.01)
         raise IndexBusy("the index changed under every try to open it", "ask again in a moment") from last
 
-    def _open(self, catalogs: dict[str, Catalog], live: tuple[str, ...]) -> Snapshot:
+    def _open(self, catalogs: dict[str, Catalog], live: tuple[str, ...], stop: Stop | None) -> Snapshot:
         data = {name: self._stream_data(catalogs[name]) for name in live}
         if not live:
-            return Snapshot(catalogs, data, None, None, ())
+            return Snapshot(catalogs, data, None, None, (), stop=stop)
         stamp = tuple((catalogs[name].born_us, catalogs[name].generation) for name in live)
         view = self._views.get(live)
         if view is None or view.stamp != stamp:
@@ -150,7 +151,7 @@ class Store:
             view.index.reload()
             view.stamp, view.owners = stamp, owners
         view.used_s = time.monotonic()
-        return Snapshot(catalogs, data, view.index, view.index.searcher(), view.owners)
+        return Snapshot(catalogs, data, view.index, view.index.searcher(), view.owners, stop=stop)
 
     def _combine(self, live: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
         """A view over the views of several streams, for this process alone; and the stream of each index segment."""

@@ -1,8 +1,8 @@
 """What an aggregate is: its node in the tree, how it is read and printed, and the two ways to work it out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from dsl.analysis import WRONG, Analysis, WrongType, field_form
 from dsl.forms import Form
@@ -12,6 +12,9 @@ from dsl.record import TIMESTAMP
 if TYPE_CHECKING:
     AnyPredicate: TypeAlias = Predicate
 
+VALUE_BYTES = (
+    200  # of a value in a set, about: the value, its pair and its place; a text has its characters too
+)
 FLOAT_INTEGERS_MAX = 2**53  # up to here a float that is whole is the integer
 
 
@@ -25,6 +28,20 @@ class Accumulator(Protocol):
     def result(self) -> Any:
         """The aggregate of what was taken in."""
         ...
+
+
+@runtime_checkable
+class Growing(Accumulator, Protocol):
+    """One that keeps values, so that it takes more memory with more records."""
+
+    def held_bytes(self) -> int:
+        """About how much that is; never more than the `weight` of all that was added."""
+        ...
+
+
+def weight(values: Iterable[Any]) -> int:
+    """The bytes that scalars take while they are kept, at most."""
+    return sum(VALUE_BYTES + (len(value) if type(value) is str else 0) for value in values)
 
 
 class Aggregate(Node):

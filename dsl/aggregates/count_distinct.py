@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, write_field
+from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, weight, write_field
 
 
 class CountDistinct(FieldAggregate):
@@ -33,6 +33,9 @@ class _Distinct:
     def add(self, values: Sequence[Any]) -> None:
         # True equals 1 in Python; no string equals a number.
         self.seen.update((type(value) is bool, value) for value in values)
+
+    def held_bytes(self) -> int:
+        return weight(value for _, value in self.seen)
 
     def result(self) -> int:
         return len(self.seen)

@@ -17,6 +17,7 @@ from dsl.nodes import Open, Predicate, is_open
 from dsl.record import NUMBERS
 
 PERCENT_MAX = 100
+NUMBER_BYTES = 32  # of a number in a list
 
 
 class Percentile(FieldAggregate):
@@ -49,6 +50,9 @@ class _Ranked:
 
     def add(self, values: Sequence[Any]) -> None:
         self.numbers.extend(value for value in values if type(value) in NUMBERS)
+
+    def held_bytes(self) -> int:
+        return NUMBER_BYTES * len(self.numbers)
 
     def result(self) -> float | None:
         if not self.numbers:

@@ -18,12 +18,15 @@ from dsl.limits import DEFAULT, Limits
 from dsl.parse import parse
 from dsl.time import format_instant
 from server.answer import Answer
+from server.engine.asked import Asked, Partial, out_of_time
 from server.engine.grouping import grouped
 from server.engine.matching import Matching
 from server.engine.rows import page
+from storage.errors import QueryTimeout
 from storage.index import analyse
 from storage.queries import all_of
 from storage.snapshot import Snapshot
+from storage.stop import Stop, panics_named
 from storage.store import Store
 
 
@@ -34,7 +37,7 @@ class Engine:
         store: What is asked.
         clock: Microseconds since 1970: what `now` in a query stands for.
         limits: What one query may cost.
-        timeout_s: How long one may take; None is any.
+        timeout_s: How long one may take that does not say so itself; None is any.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Engine:
         limits: Limits = DEFAULT,
         timeout_s: float | None = None,
     ) -> None:
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -54,37 +57,51 @@ class Engine:
         parse("{:limit 1}", "edn", limits=self._limits)
         parse("{}", "json", limits=self._limits)
 
-    def query(self, text: str, *, syntax: Literal["edn", "json"] = "edn", after: str | None = None) -> Answer:
+    def query(
+        self,
+        text: str,
+        *,
+        syntax: Literal["edn", "json"] = "edn",
+        after: str | None = None,
+        asked: Asked | None = None,
+    ) -> Answer:
         """The answer to a query.
 
         Args:
             text: The document.
             syntax: How it is written.
             after: A cursor, in place of the document's own.
+            asked: What is shared with whoever waits for the answer.
 
         Raises:
             QueryError: the document has mistakes; all of them.
             UnknownStream: it names a stream that is not there.
+            QueryTimeout: it takes too long.
             StoreError: the store cannot answer.
         """
+        asked = asked or Asked()
+        with panics_named():
+            return self._answer(text, syntax, after, asked)
+
+    def _answer(self, text: str, syntax: Literal["edn", "json"], after: str | None, asked: Asked) -> Answer:
         started = time.perf_counter()
         now_us = self._clock()
         query = parse(text, syntax, limits=self._limits, now_us=now_us)
         if after is not None:
             query = _continued(query, after, text)
         now_us = now_of(query, now_us)
-        snapshot = self._store.snapshot(self._streams(query))
-        if self._timeout_s is not None:
-            snapshot.deadline_s = time.monotonic() + self._timeout_s
+        partial = Partial(query.on_timeout == "partial")
+        if partial.wanted:
+            asked.fallback = _empty(query, now_us)
+        asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
+        snapshot = self._store.snapshot(self._streams(query), asked.stop)
         answer = Answer(records=[], now=format_instant(now_us))
-        matching = self._matching(query, snapshot, now_us)
         try:
-            if query.grouped:
-                grouped(query, matching, now_us, self._limits, answer)
-            else:
-                page(query, matching, now_us, answer)
+            self._fill(query, snapshot, now_us, answer, partial)
         except QueryError as error:
             raise QueryError(error.mistakes, text) from None
+        if partial.reason is not None:
+            out_of_time(answer, partial.reason)
         reason = snapshot.incomplete
         if reason:
             answer.complete = False
@@ -92,13 +109,26 @@ class Engine:
         answer.took_ms = (time.perf_counter() - started) * 1000
         return answer
 
-    def matching(self, query: Query, now_us: int) -> Matching | None:
+    def _fill(self, query: Query, snapshot: Snapshot, now_us: int, answer: Answer, partial: Partial) -> None:
+        """Work out the rows."""
+        try:
+            matching = self._matching(query, snapshot, now_us)
+        except QueryTimeout as error:
+            partial.cut(error)
+            matching = None
+        if query.grouped:
+            grouped(query, matching, now_us, self._limits, answer, partial=partial)
+        else:
+            page(query, matching, now_us, answer, partial=partial, limits=self._limits)
+
+    def matching(self, query: Query, now_us: int, stop: Stop | None = None) -> Matching | None:
         """The records that a query is about, whatever it wants of them; None where there are none at all.
 
         Raises:
             UnknownStream: it names a stream that is not there.
         """
-        return self._matching(query, self._store.snapshot(self._streams(query)), now_us)
+        with panics_named():
+            return self._matching(query, self._store.snapshot(self._streams(query), stop), now_us)
 
     def _streams(self, query: Query) -> list[str]:
         if query.from_ == "*":
@@ -119,6 +149,14 @@ class Engine:
         exact = upper is lower
         upper = within if upper is everything else all_of([within, upper])
         return Matching(snapshot, upper, upper if exact else all_of([within, lower]), check)
+
+
+def _empty(query: Query, now_us: int) -> Answer:
+    """The answer of a query that had no time to find anything."""
+    answer = Answer(records=[], now=format_instant(now_us), groups=[] if query.grouped else None)
+    out_of_time(answer, "the query takes longer than it may")
+    answer.cursor = query.after
+    return answer
 
 
 def _continued(query: Query, after: str, text: str) -> Query:

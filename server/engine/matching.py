@@ -13,7 +13,9 @@ import orjson
 from tantivy import Query
 
 from dsl.record import Record
+from server.engine.asked import Partial
 from storage.datafiles import Stored
+from storage.errors import QueryTimeout
 from storage.queries import but_not
 from storage.snapshot import Address, Snapshot
 
@@ -59,6 +61,10 @@ class Matching:
 
     def records(self) -> Iterator[Record]:
         """All of them, in no promised order."""
+        return (record for record, _ in self.weighed())
+
+    def weighed(self) -> Iterator[tuple[Record, int]]:
+        """All of them with the bytes of each, in no promised order."""
         return self._checked(self.upper, trusted=self.exact)
 
     def addresses(self) -> Iterator[Address]:
@@ -70,32 +76,73 @@ class Matching:
         for record in self.records():
             yield Address(record.timestamp_us, record.number, record.stream)
 
-    def page(self, limit: int, after: Address | None, *, oldest_first: bool) -> list[Stored]:
-        """The next of them by time, number and stream."""
-        if self.exact:
-            addresses = self.snapshot.newest(self.upper, limit, after=after, oldest_first=oldest_first)
-            found = self.snapshot.fetch(addresses)
-            if len(found) == len(addresses):
-                return found
-            # Some cannot be read. Go on below, as if they did not match.
-        found = []
-        step = max(limit, _FIRST_STEP)
-        while len(found) < limit:
-            addresses = self.snapshot.newest(self.upper, step, after=after, oldest_first=oldest_first)
-            found += [s for s in self.snapshot.fetch(addresses) if self.exact or self.check(record_of(s))]
-            if len(addresses) < step:
-                break
-            after = addresses[-1]
-            step = min(2 * step, _STEP_MAX)
-        return found[:limit]
+    def page(
+        self, limit: int, after: Address | None, *, oldest_first: bool, partial: Partial, bytes_max: int
+    ) -> tuple[list[Stored], Address | None]:
+        """The next of them by time, number and stream; and how far was looked, where time was up before the end.
 
-    def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[Record]:
+        Args:
+            limit: How many.
+            after: Where the page before ended.
+            oldest_first: The whole order turned round.
+            partial: Whether fewer will do when time is up.
+            bytes_max: Of all their lines.
+
+        Raises:
+            PageTooLarge: their lines are longer.
+            QueryTimeout: time is up, and fewer will not do.
+        """
+        found: list[Stored] = []
+        held = 0
+        looked: Stored | None = None
+        step = limit if self.exact else max(limit, _FIRST_STEP)
+        try:
+            while len(found) < limit:
+                addresses = self.snapshot.newest(self.upper, step, after=after, oldest_first=oldest_first)
+                for piece in _pieces(addresses):
+                    for stored in self.snapshot.fetch(piece):
+                        if self.exact or self._holds(stored):
+                            found.append(stored)
+                            held += len(stored.line)
+                        looked = stored
+                    if held > bytes_max:
+                        raise PageTooLarge
+                    after = piece[-1]
+                    if len(found) >= limit:
+                        break
+                if len(addresses) < step:
+                    break
+                step = min(2 * max(step, _FIRST_STEP), _STEP_MAX)
+        except QueryTimeout as error:
+            partial.cut(error)
+            return found, after if looked is None else Address(looked.time_us, looked.number, looked.stream)
+        return found[:limit], None
+
+    def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[tuple[Record, int]]:
         for addresses in self.snapshot.scan(query):
-            for stored in self.snapshot.fetch(addresses):
-                record = record_of(stored)
-                if trusted or self.check(record):
-                    yield record
+            for piece in _pieces(addresses):
+                for stored in self.snapshot.fetch(piece):
+                    record = record_of(stored)
+                    if not trusted:
+                        self.snapshot.check_deadline()
+                    if trusted or self.check(record):
+                        yield record, len(stored.line)
+
+    def _holds(self, stored: Stored) -> bool:
+        """Check one record, if there is time: of a condition with a thousand parts each takes milliseconds."""
+        self.snapshot.check_deadline()
+        return self.check(record_of(stored))
 
 
+class PageTooLarge(Exception):
+    """The records of one page are more than may be held in memory."""
+
+
+def _pieces(addresses: list[Address]) -> Iterator[list[Address]]:
+    for start in range(0, len(addresses), _FETCHED_MAX):
+        yield addresses[start : start + _FETCHED_MAX]
+
+
+_FETCHED_MAX = 256  # records in memory at once that were not checked yet; each may have a megabyte
 _FIRST_STEP = 256  # candidates read before looking for more: few pages need a second round
 _STEP_MAX = 8192  # and at most so many at once

@@ -22,8 +22,12 @@ READ_SHARE_MAX = 0.5  # of all that match; beyond it narrowing does not pay
 TRIES = 3
 
 
-def candidates(matching: Matching, step: Order, needed: int, beyond: float | None) -> Iterator[list[Record]]:
+def candidates(
+    matching: Matching, step: Order, needed: int, beyond: float | None
+) -> Iterator[Iterator[tuple[Record, int]]]:
     """Ever larger sets of records, each with all that come before those left out; none when narrowing does not pay.
+
+    Each record comes with its bytes.
 
     Args:
         matching: What matches.
@@ -57,7 +61,7 @@ def candidates(matching: Matching, step: Order, needed: int, beyond: float | Non
         within, exact = queries.numbers(step.name, low, high, include_low=True, include_high=True)
         if within is not exact:
             return
-        yield list(matching.only(all_of([base, within])).records())
+        yield matching.only(all_of([base, within])).weighed()
         share *= 8
 
 

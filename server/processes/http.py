@@ -7,13 +7,14 @@ import gc
 import logging
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from dsl.limits import DEFAULT
 from server.app import Parts, create_app
 from server.deletions import Deletions
 from server.engine import Engine
@@ -21,6 +22,7 @@ from server.ingest import Ingest
 from server.settings import Settings
 from server.space import FreeSpace
 from server.streams import StreamAdmin, rotation_of
+from server.turns import Turns
 from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
@@ -60,15 +62,16 @@ async def _serve(settings: Settings) -> None:
     ingest = Ingest(data, now_us, settings.streams_max, partial(rotation_of, metadata))
     admin = StreamAdmin(data, store, metadata, ingest, now_us)
     admin.forget_deleted()
-    threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
-    engine = Engine(store, now_us, timeout_s=settings.query_timeout_s)
+    turns = Turns(settings.query_threads, settings.query_queue_max, settings.query_timeout_s)
+    limits = replace(DEFAULT, timeout_s_max=settings.query_timeout_max_s)
+    engine = Engine(store, now_us, limits, settings.query_timeout_s)
     engine.warm_up()
     ingest.space = FreeSpace(settings.data, settings.free_space_min_percent)
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     deletions = Deletions(engine, ingest, metadata, now_us)
-    app = create_app(Parts(settings, data, store, ingest, engine, threads, metadata, admin, deletions))
+    app = create_app(Parts(settings, data, store, ingest, engine, turns, metadata, admin, deletions))
     server = Server(
         app,
         address=settings.host,
@@ -86,7 +89,7 @@ async def _serve(settings: Settings) -> None:
         tending.cancel()
         # What was appended is written and told, even where the answer can't be delivered any more.
         await asyncio.to_thread(ingest.close)
-        threads.shutdown()
+        turns.close()
         store.close()
         metadata.close()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import falcon
@@ -11,17 +10,20 @@ import falcon.asgi
 import orjson
 
 from server.bodies import read_body
+from server.callers import client_of, gone_of
 from server.deletions import Deletions
+from server.engine.asked import Asked
 from server.errors import RequestError
 from server.resources.query import QUERY_BYTES_MAX, decoded, syntax_of
+from server.turns import Turns
 
 
 class Delete:
     """Takes requests to delete."""
 
-    def __init__(self, deletions: Deletions, threads: Executor) -> None:
+    def __init__(self, deletions: Deletions, turns: Turns) -> None:
         self._deletions = deletions
-        self._threads = threads
+        self._turns = turns
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str) -> None:
         """202 with the request; with ?dry-run=true 200 and how many records would go."""
@@ -34,8 +36,9 @@ class Delete:
         text = decoded(await read_body(req, QUERY_BYTES_MAX))
         answer: dict[str, Any]
         if dry_run == "true":
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._threads, self._deletions.count, stream, text, syntax)
+            asked = Asked()
+            count = partial(self._deletions.count, stream, text, syntax, asked.stop)
+            answer = await self._turns.run(client_of(req), count, asked, gone_of(req))
         else:
             answer = await self._deletions.ask(stream, text, syntax)
             resp.status = falcon.HTTP_202

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Executor
 from typing import Literal
 
 import falcon
 import falcon.asgi
 
 from server.bodies import read_body
+from server.callers import client_of, gone_of
 from server.encode import choose
 from server.engine import Engine
+from server.engine.asked import Asked
 from server.errors import RequestError
+from server.turns import Turns
+from storage.errors import QueryTimeout
 
 QUERY_BYTES_MAX = 1 << 18  # 64 Ki characters of up to four bytes
 
@@ -20,9 +22,9 @@ QUERY_BYTES_MAX = 1 << 18  # 64 Ki characters of up to four bytes
 class Query:
     """Answers queries."""
 
-    def __init__(self, engine: Engine, threads: Executor) -> None:
+    def __init__(self, engine: Engine, turns: Turns) -> None:
         self._engine = engine
-        self._threads = threads
+        self._turns = turns
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer a query; 400 with every mistake in it."""
@@ -31,12 +33,17 @@ class Query:
         body = await read_body(req, QUERY_BYTES_MAX)
         text = decoded(body)
         after = req.get_param("after")
-        loop = asyncio.get_running_loop()
+        asked = Asked()
 
         def answer() -> bytes:
-            return encoder.encode(self._engine.query(text, syntax=syntax, after=after))
+            return encoder.encode(self._engine.query(text, syntax=syntax, after=after, asked=asked))
 
-        resp.data = await loop.run_in_executor(self._threads, answer)
+        try:
+            resp.data = await self._turns.run(client_of(req), answer, asked, gone_of(req))
+        except QueryTimeout:
+            if asked.fallback is None:
+                raise
+            resp.data = encoder.encode(asked.fallback)
         resp.content_type = encoder.media_type
 
 
