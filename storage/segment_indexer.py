@@ -17,7 +17,8 @@ import tantivy
 from storage.catalog import SegmentEntry
 from storage.errors import FrameDamaged
 from storage.format import FILE_HEADER, FrameHeader, decode_frame
-from storage.index import NUMBER, add_record, create_index, open_index
+from storage.index import NUMBER, create_index, open_index
+from storage.index_document import add_records
 from storage.paths import SegmentDirectory
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
@@ -159,10 +160,7 @@ class SegmentIndexer:
                 self._position.offset = found.end
                 continue
             writer = self._open_writer()
-            for i, line in enumerate(batch.lines):
-                if not line:
-                    continue  # deleted
-                add_record(writer, line, batch.times_us[i], self.stream, batch.first + i)
+            add_records(writer, batch, self.stream)
             if not self.uncommitted:
                 self.uncommitted_since = clock()
             self.uncommitted += found.records
