@@ -11,9 +11,12 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from storage.catalog import Catalog
 from storage.errors import FrameDamaged
@@ -23,6 +26,9 @@ from storage.scan import FrameDirectory
 
 log = logging.getLogger(__name__)
 
+SCATTERED_FRAMES_MIN = 64  # a page of records lies in fewer
+FEW_LINES_MAX = 16  # wanted of one frame: finding more one by one costs as much as finding all at once
+READERS = os.cpu_count() or 1
 FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
 
 
@@ -147,35 +153,78 @@ class StreamData:
     def fetch(self, numbers: Sequence[int]) -> list[Stored | None]:
         """The records of these numbers, in their order; None for one that cannot be read."""
         found: list[Stored | None] = [None] * len(numbers)
-        current: FrameRecords | None = None
-        for at in sorted(range(len(numbers)), key=numbers.__getitem__):
-            number = numbers[at]
-            if current is None or not current.first <= number < current.first + len(current.lines):
-                current = self._frame(number)
-                if current is None:
-                    continue
-            i = number - current.first
-            if current.lines[i]:
-                found[at] = Stored(current.times_us[i], number, self._name, current.lines[i])
+        groups = list(self._by_frame(numbers))
+        if len(groups) < SCATTERED_FRAMES_MIN:
+            self._read(groups, found, keep=True)
+            return found
+        # Each of many frames is read for a few records: they would only drive others out of the cache, and threads
+        # help, because decompression lets go of the interpreter.
+        list(_readers().map(lambda at: self._read(groups[at::READERS], found, keep=False), range(READERS)))
         return found
 
-    def _frame(self, number: int) -> FrameRecords | None:
+    def _by_frame(self, numbers: Sequence[int]) -> Iterator[_FramePlaces]:
+        """The frames that hold these numbers, each with the places of its numbers."""
+        current: _FramePlaces | None = None
+        for at in sorted(range(len(numbers)), key=numbers.__getitem__):
+            number = numbers[at]
+            if current is None or number >= current.header.until:
+                if current is not None:
+                    yield current
+                segment, header = self._frame_of(number)
+                current = None if header is None or segment is None else _FramePlaces(segment, header, [])
+                if current is None:
+                    continue
+            current.places.append((at, number))
+        if current is not None:
+            yield current
+
+    def _frame_of(self, number: int) -> tuple[SegmentData | None, FrameHeader | None]:
         at = bisect_right(self._firsts, number) - 1
         if at < 0:
-            return None
+            return None, None
         segment = self._segments[at]
-        header = segment.find(number)
-        if header is None:
-            return None
+        return segment, segment.find(number)
+
+    def _read(self, groups: Iterable[_FramePlaces], found: list[Stored | None], *, keep: bool) -> None:
+        """Put the records of frames in their places."""
+        for group in groups:
+            frame = self._frame(group.segment, group.header, keep=keep)
+            if frame is None:
+                continue
+            if len(group.places) > FEW_LINES_MAX:
+                _ = frame.lines  # so that all are taken apart at once
+            for at, number in group.places:
+                i = number - frame.first
+                line = frame.line(i)
+                if line:
+                    found[at] = Stored(frame.times_us[i], number, self._name, line)
+
+    def _frame(self, segment: SegmentData, header: FrameHeader, *, keep: bool) -> FrameRecords | None:
         key = (id(segment), header.offset)
         frame = self._cache.get(key)
-        if frame is None:
-            try:
-                frame = segment.frames.load(header)
-            except FrameDamaged as error:
-                if header.offset not in segment.damaged:
-                    segment.damaged.add(header.offset)
-                    log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
-                return None
+        if frame is not None:
+            return frame
+        try:
+            frame = segment.frames.load(header)
+        except FrameDamaged as error:
+            if header.offset not in segment.damaged:
+                segment.damaged.add(header.offset)
+                log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
+            return None
+        if keep:
             self._cache.put(key, segment, frame, header.raw_bytes + 60 * header.records)
         return frame
+
+
+class _FramePlaces(NamedTuple):
+    """A frame, and what is wanted of it: places in the answer, and the numbers of the records there."""
+
+    segment: SegmentData
+    header: FrameHeader
+    places: list[tuple[int, int]]
+
+
+@lru_cache(maxsize=1)
+def _readers() -> ThreadPoolExecutor:
+    """Threads that read frames for any query."""
+    return ThreadPoolExecutor(READERS, thread_name_prefix="read-frames")

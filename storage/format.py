@@ -42,6 +42,7 @@ valid frame, and frames of a batch whose end is missing, are a write that a cras
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -106,13 +107,57 @@ class FrameHeader:
         return self.first + self.records
 
 
-@dataclass(frozen=True, slots=True)
 class FrameRecords:
-    """The records of one frame: `lines[i]` is the JSON of record `first + i`, `times_us[i]` its time."""
+    """The records of one frame, taken apart as far as somebody asks: most readers want a few of hundreds.
 
-    first: int
-    times_us: array[int]
-    lines: list[bytes]
+    Args:
+        first: The number of its first record.
+        times_us: The time of each.
+        raw: The decompressed frame.
+        start: Where in `raw` the lines begin; each ends with a line feed.
+    """
+
+    __slots__ = ("_lines", "_raw", "_start", "first", "times_us")
+
+    def __init__(self, first: int, times_us: array[int], raw: bytes, start: int = 0) -> None:
+        self.first = first
+        self.times_us = times_us
+        self._raw = raw
+        self._start = start
+        self._lines: list[bytes] | None = None
+
+    @property
+    def until(self) -> int:
+        """The number after the last record's."""
+        return self.first + len(self.times_us)
+
+    @property
+    def text(self) -> bytes:
+        """All lines, each with its line feed."""
+        return self._raw[self._start :]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The JSON of each record; of a deleted one nothing."""
+        if self._lines is None:
+            self._lines = self.text.split(b"\n")
+            self._lines.pop()
+        return self._lines
+
+    def line(self, i: int) -> bytes:
+        """The JSON of record `first + i`, without taking the others apart."""
+        if self._lines is not None:
+            return self._lines[i]
+        raw = self._raw
+        if 2 * i < len(self.times_us):
+            start = self._start
+            for _ in range(i):
+                start = raw.index(b"\n", start) + 1
+            return raw[start : raw.index(b"\n", start)]
+        end = len(raw) - 1
+        for _ in range(len(self.times_us) - 1 - i):
+            end = raw.rindex(b"\n", self._start, end)
+        return raw[max(raw.rfind(b"\n", self._start, end) + 1, self._start) : end]
 
 
 def file_header() -> bytes:
@@ -261,17 +306,28 @@ def decode_frame(header: FrameHeader, frame: bytes | memoryview) -> FrameRecords
     if len(frame) != header.end - header.offset or not frame_is_valid(frame):
         raise FrameDamaged(f"the frame at byte {header.offset} does not match its checksum")
     try:
-        raw = zstandard.ZstdDecompressor().decompress(
+        raw = _decompressor().decompress(
             memoryview(frame)[FRAME_HEADER.size + header.ticket_bytes :], max_output_size=FRAME_RAW_BYTES_MAX
         )
     except zstandard.ZstdError as error:
         raise FrameDamaged(f"the frame at byte {header.offset} cannot be decompressed: {error}") from error
     at = 8 * header.records
-    times_us = array("q", raw[:at])
-    lines = raw[at:].split(b"\n")
-    lines.pop()
-    if len(raw) != header.raw_bytes or len(lines) != header.records or len(times_us) != header.records:
+    if len(raw) != header.raw_bytes or raw.count(b"\n", at) != header.records or not raw.endswith(b"\n"):
         raise FrameDamaged(
             f"the frame at byte {header.offset} does not hold the {header.records} records it promises"
         )
-    return FrameRecords(header.first, times_us, lines)
+    return FrameRecords(header.first, array("q", raw[:at]), raw, at)
+
+
+class _Decompressors(threading.local):
+    """One decompressor per thread: making one takes as long as using it."""
+
+    def __init__(self) -> None:
+        self.own = zstandard.ZstdDecompressor()
+
+
+_decompressors = _Decompressors()
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return _decompressors.own

@@ -33,14 +33,19 @@ from storage.index import (
     schema,
 )
 
+_BYTES = re2.Options()
+_BYTES.encoding = (
+    re2.Options.Encoding.LATIN1
+)  # a pattern says bytes, not the characters that UTF-8 makes of them
 # What looks like a date, the mark itself, characters that paths use; and -0.0, which a column holds to be less than 0.
-_NEEDS_CARE = re2.compile(rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]|[:,\[]-0\.0[\],}]')
+_NEEDS_CARE = re2.compile(rb'"\d{4}-\d\d-\d\d|\xee\x80\x80|\\u000[01]|[:,\[]-0\.0[\],}]', _BYTES)
 # Floats that the engine's JSON reader gets wrong by a bit: of 16 digits and more, or with an exponent.
 _INEXACT_IN_JSON = re.compile(rb"[:,[]-?(?:(?=[\d.]{17})\d+\.|\d(?:\.\d+)?[eE])")
 # A line without any of this needs no look at its values. It finds too much (any run of 64 letters, any of 17 digits),
 # never too little, and takes the time of a single pass: RE2 runs all alternatives at once.
 _SUSPICIOUS = re2.compile(
-    _NEEDS_CARE.pattern + rb"|[:,\[]-?[\d.]{17}|[:,\[]-?\d(?:\.\d+)?[eE]|[0-9A-Za-z\x80-\xff]{64}"
+    _NEEDS_CARE.pattern + rb"|[:,\[]-?[\d.]{17}|[:,\[]-?\d(?:\.\d+)?[eE]|[0-9A-Za-z\x80-\xff]{64}",
+    _BYTES,
 )
 _REPLACEMENT = "\ufffd"
 _UNSAFE_IN_NAME = re.compile(r"[\x00\x01\ue000]")
@@ -68,12 +73,13 @@ def add_records(writer: tantivy.IndexWriter, frame: FrameRecords, stream: str) -
 
 def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]]:
     """A document per record that is not deleted: as JSON text, or as values where the engine misreads the text."""
-    raw = b"\n".join(frame.lines)
+    raw = frame.text
     suspects = _suspects(raw)
-    flat = raw.count(b"{") <= len(frame.lines)
+    flat = raw.count(b"{") <= len(frame.times_us)
     rest = f',"{STREAM}":"{stream}","{MESSAGE}":"'
     number = frame.first - 1
-    for line, time_us in zip(raw.decode().split("\n"), frame.times_us, strict=True):
+    # Behind the last line feed stands nothing more.
+    for line, time_us in zip(raw.decode().split("\n"), frame.times_us, strict=False):
         number += 1
         if not line:
             continue
@@ -86,7 +92,7 @@ def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]
             or len(line) > COLUMN_BYTES_MAX // 4  # in bytes it may be four times that
             or line.count("[") + (0 if flat else line.count("{")) >= COLUMN_DEPTH_MAX
         ):
-            yield _read(frame.lines[number - frame.first], time_us, stream, number)
+            yield _read(frame.line(number - frame.first), time_us, stream, number)
             continue
         # Inside a string of JSON no quote stands without a backslash before it: this one ends the message.
         start = at + _MESSAGE_KEY_LENGTH
@@ -97,7 +103,7 @@ def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]
         else:
             attributes = line[:at] + line[end + 2 :]
         if line[end - 1] == "\\":
-            yield _read(frame.lines[number - frame.first], time_us, stream, number)
+            yield _read(frame.line(number - frame.first), time_us, stream, number)
             continue
         yield (
             f'{{"{TIMESTAMP}":{time_us},"{NUMBER}":{number}{rest}{line[start:end]}","{ATTRIBUTES}":{attributes}}}'
