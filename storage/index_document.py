@@ -65,7 +65,7 @@ def add_records(writer: tantivy.IndexWriter, frame: FrameRecords, stream: str) -
     """
     add_json = writer.add_json
     for document in documents(frame, stream):
-        if type(document) is str:
+        if isinstance(document, str):
             add_json(document)
         else:
             writer.add_document(tantivy.Document.from_dict(document, schema()))
