@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +11,14 @@ import falcon.asgi
 
 from server import errors
 from server.callers import WatchingApp
+from server.clock import now_us
 from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
+from server.notify.documents import ChannelKind, SavedChannels
+from server.resources.channels import TestedChannel
 from server.resources.deletions import Delete, DeletionList
+from server.resources.documents import document_routes
 from server.resources.health import Health, Ready
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
@@ -22,9 +28,14 @@ from server.resources.streams import Streams
 from server.settings import Settings
 from server.streams import StreamAdmin
 from server.turns import Turns
+from storage.documents import Documents
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
 from storage.store import Store
+
+DOCUMENT_THREADS = (
+    2  # at once: saving waits for the disk, some of it for a check; queries have threads of their own
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class Parts:
     metadata: Metadata
     admin: StreamAdmin
     deletions: Deletions
+    clock: Callable[[], int] = now_us
 
 
 def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
@@ -48,6 +60,9 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     errors.install(app)
     logs = Logs(parts.ingest, parts.store, parts.settings)
     query = Query(parts.engine, parts.turns)
+    document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
+    documents = Documents(parts.metadata)
+    channels = SavedChannels(ChannelKind(documents), documents, parts.clock)
     for path, resource in (
         ("/logs", logs),
         ("/v1/streams/{stream}/logs", logs),
@@ -59,6 +74,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
+        *document_routes(channels, document_threads),
+        ("/v1/channels/{name}/test", TestedChannel(channels, parts.clock, parts.settings.link_url)),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):

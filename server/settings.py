@@ -54,3 +54,12 @@ class Settings(BaseModel):
         le=50,
         description="percent of the disk that stay free: below, records are refused and nothing else; 0 for none",
     )
+    public_url: str = Field(
+        "auto",
+        description="what the server is called from outside: links in notifications begin so; auto is its own address",
+    )
+
+    @property
+    def link_url(self) -> str:
+        """What links begin with."""
+        return f"http://{self.host}:{self.port}" if self.public_url == "auto" else self.public_url.rstrip("/")

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import signal
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +15,7 @@ from granian.server.embed import Server
 
 from dsl.limits import DEFAULT
 from server.app import Parts, create_app
+from server.clock import now_us
 from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
@@ -36,11 +36,6 @@ GC_THRESHOLDS = (
     50,
     100,
 )  # new objects before a look at the young, and how many of those before the old
-
-
-def now_us() -> int:
-    """The time of day, microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 def run(settings: Settings) -> None:

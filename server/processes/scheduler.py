@@ -7,10 +7,10 @@ import signal
 import sqlite3
 import threading
 
+from server.clock import now_us
 from server.jobs import JOBS
 from server.jobs.base import JobContext
 from server.jobs.runner import JobRunner
-from server.processes.http import now_us
 from server.settings import Settings
 from storage.locks import hold_lock
 from storage.metadata import Metadata

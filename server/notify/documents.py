@@ -1,0 +1,294 @@
+"""Channels as saved documents: checked when saved, their secrets kept back when shown, and kept when the mask is sent.
+
+{:type :webhook, :url "https://hooks.example.com/klomp", :secret "***", :allow-private false}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dsl.analysis import described, items_of, name_of
+from dsl.errors import Mistake, QueryError, quoted
+from dsl.forms import Form, MapForm, VectorForm, print_form, to_plain
+from dsl.parse import Syntax
+from dsl.reader import read, read_json
+from server.documents import Kind, SavedDocuments, body_mistake
+from server.errors import RequestError
+from server.notify.channels import CHANNEL_TYPES
+from server.notify.channels.base import ChannelSettings, ChannelType
+from server.notify.secrets import MASK
+from storage.documents import Document, Documents
+
+CHANNEL = "channel"
+USERS_NAMED_MAX = 5  # of the rules that need a channel, in a message
+CHECKS_KEPT = 64  # saving asks twice about the same settings, and asking takes half a second
+
+
+class ChannelKind(Kind):
+    """What is special about channels.
+
+    Args:
+        documents: Where the rules are that may need a channel.
+    """
+
+    name: ClassVar[str] = CHANNEL
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def check(self, name: str, form: Form) -> Form:
+        """The channel that a form is, as it is kept.
+
+        Raises:
+            QueryError: everything that is wrong with it.
+        """
+        kind, settings = read_channel(name, form)
+        for secret in ("url", *settings.secrets):
+            value = getattr(settings, secret)
+            if value is not None and MASK in value:
+                hint = "send the secret itself; the mask stands only for one that is saved, of the same host"
+                raise body_mistake("secret-needed", f"{secret} is masked", _entry(form, secret), hint)
+        found = _look_closer(kind, settings)
+        if found is not None:
+            raise body_mistake("bad-channel", found[0], _entry(form, "url"), found[1])
+        return form
+
+    def shown(self, form: Form) -> Form:
+        """A channel without its secrets."""
+        kind = _type_of(form)
+        secrets = kind.settings.secrets
+        return _replaced(
+            form,
+            {
+                "url": kind.mask_url(str(_entry(form, "url").value)),
+                **{one: MASK for one in secrets if _find(form, one) is not None},
+            },
+        )
+
+    def summary(self, document: Document) -> dict[str, Any]:
+        """What a list says of a channel."""
+        form = read(document.body)
+        kind = _type_of(form)
+        return {"type": kind.name, "url": kind.mask_url(str(_entry(form, "url").value))}
+
+    def details(self, document: Document) -> dict[str, Any]:
+        """All settings, with the defaults of those that are not set, without secrets."""
+        _, settings = read_channel(document.name, read(document.body))
+        return {"settings": masked_settings(settings)}
+
+    def refuse_deletion(self, name: str) -> None:
+        """A channel that a rule notifies stays.
+
+        Raises:
+            RequestError: `document-used` (400).
+        """
+        users = [rule.name for rule in self._documents.list("rule") if name in _notified(rule)]
+        if users:
+            named = ", ".join(users[:USERS_NAMED_MAX]) + (
+                " and others" if len(users) > USERS_NAMED_MAX else ""
+            )
+            raise RequestError(
+                400,
+                "channel-used",
+                f"the channel {name!r} is notified by {named}",
+                "take it out of their :notify first",
+            )
+
+
+class SavedChannels(SavedDocuments):
+    """The channels, as requests see them."""
+
+    def put(
+        self,
+        name: str,
+        text: str,
+        syntax: Syntax,
+        *,
+        author: str,
+        expected: int | None = None,
+        create_only: bool = False,
+    ) -> tuple[bool, Document]:
+        """Check and save a channel; where it has the mask, the secret of before is kept.
+
+        Raises:
+            QueryError: it has mistakes.
+            BadDocumentName, VersionConflict, TooManyDocuments: it cannot be saved so.
+        """
+        form = read(text) if syntax == "edn" else read_json(text)
+        before = self._documents.get(CHANNEL, name)
+        kept = form if before is None else keep_secrets(form, read(before.body))
+        if kept is form:
+            return super().put(name, text, syntax, author=author, expected=expected, create_only=create_only)
+        try:
+            self.kind.check(name, kept)
+        except QueryError as error:  # the places are those of what was sent, and so is what is shown of it
+            raise QueryError(error.mistakes, text) from None
+        body = print_form(kept)
+        return super().put(name, body, "edn", author=author, expected=expected, create_only=create_only)
+
+    def settings(self, name: str) -> tuple[ChannelType, ChannelSettings]:
+        """What is set of a channel.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        return read_channel(name, read(self.find(name).body))
+
+
+def read_channel(name: str, form: Form) -> tuple[ChannelType, ChannelSettings]:
+    """The type and the settings in a form.
+
+    Raises:
+        QueryError: everything that is wrong with it.
+    """
+    if not isinstance(form.value, MapForm):
+        raise body_mistake(
+            "bad-channel",
+            f"a channel is a map, this is {described(form)}",
+            form,
+            'write {:type :webhook, :url "https://hooks.example.com/klomp"}',
+        )
+    kind = _type_of(form)
+    given = {key: value for key, value in to_plain(form).items() if key != "name"}
+    own = _find(form, "name")
+    if own is not None and name_of(own) != name:
+        raise body_mistake(
+            "bad-channel",
+            f"the channel says that it is called {described(own)}",
+            own,
+            f"leave :name out, or write {name}",
+        )
+    try:
+        return kind, kind.settings.model_validate(given)
+    except ValidationError as error:
+        raise QueryError([_mistake(form, kind, detail) for detail in error.errors()]) from None
+
+
+def masked_settings(settings: ChannelSettings) -> dict[str, Any]:
+    """All settings as they are shown."""
+    kind = CHANNEL_TYPES[settings.type]
+    shown = settings.to_json()
+    return {
+        **shown,
+        "url": kind.mask_url(settings.url),
+        **{one: MASK for one in settings.secrets if one in shown},
+    }
+
+
+def keep_secrets(form: Form, before: Form) -> Form:
+    """A form with the secrets of before where it has the mask. The same form where it has none.
+
+    A secret is kept only beside the URL that it was saved with or another one of the same host: whoever may set a
+    channel must not have its secrets sent to himself.
+    """
+    if not isinstance(form.value, MapForm) or not isinstance(before.value, MapForm):
+        return form
+    given, old = _find(form, "url"), _find(before, "url")
+    if (
+        given is None
+        or old is None
+        or name_of(_find(form, "type") or form) != name_of(_find(before, "type") or before)
+    ):
+        return form
+    kind = _type_of(before)
+    changes: dict[str, str] = {}
+    old_url = str(old.value)
+    if given.value in (MASK, kind.mask_url(old_url)) and given.value != old_url:
+        changes["url"] = old_url
+    if "url" in changes or _host(given.value) == _host(old_url):
+        for secret in kind.settings.secrets:
+            one, kept = _find(form, secret), _find(before, secret)
+            if one is not None and one.value == MASK and kept is not None:
+                changes[secret] = str(kept.value)
+    return _replaced(form, changes) if changes else form
+
+
+def _host(url: object) -> tuple[str, str]:
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+
+
+@lru_cache(CHECKS_KEPT)
+def _look_closer(kind: ChannelType, settings: ChannelSettings) -> tuple[str, str] | None:
+    return kind.check(settings)
+
+
+def _type_of(form: Form) -> ChannelType:
+    given = _find(form, "type")
+    hint = f"there are: {', '.join(CHANNEL_TYPES)}"
+    if given is None:
+        raise body_mistake("bad-channel", "the channel has no type", form, f"add :type; {hint}")
+    kind = CHANNEL_TYPES.get(name_of(given) or "")
+    if kind is None:
+        raise body_mistake("bad-channel", f"no type of channel {described(given)}", given, hint)
+    return kind
+
+
+def _find(form: Form, key: str) -> Form | None:
+    assert isinstance(form.value, MapForm)
+    return next((value for name, value in form.value.pairs if name_of(name) == key), None)
+
+
+def _entry(form: Form, key: str) -> Form:
+    return _find(form, key) or form
+
+
+def _replaced(form: Form, values: Mapping[str, str]) -> Form:
+    """A map with other values under some of its keys; always another form."""
+    assert isinstance(form.value, MapForm)
+    pairs = tuple(
+        (key, Form(values[name], value.start, value.end) if (name := name_of(key) or "") in values else value)
+        for key, value in form.value.pairs
+    )
+    return Form(MapForm(pairs), form.start, form.end)
+
+
+def _notified(rule: Document) -> set[str]:
+    form = read(rule.body)
+    named = _find(form, "notify") if isinstance(form.value, MapForm) else None
+    return {name_of(one) or "" for one in items_of(named) or (named,)} if named is not None else set()
+
+
+def _mistake(form: Form, kind: ChannelType, detail: ErrorDetails) -> Mistake:
+    """One of Pydantic's findings, at its place. What was given is never in it: it may be a secret."""
+    key = str(detail["loc"][0]) if detail["loc"] else "url"
+    known = [field.alias or name for name, field in kind.settings.model_fields.items()]
+    at = _key(form, key) if detail["type"] == "extra_forbidden" else _place(form, detail)
+    context = detail.get("ctx", {})
+    hint: str | None = None
+    code = "bad-channel"
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(key, known, n=1)
+        hint = f"did you mean :{near[0]}?" if near else f"there are: {', '.join(known)}"
+        code, message = "unknown-key", f"a channel of the type {kind.name} has no {quoted(key)}"
+    elif detail["type"] == "missing":
+        message, hint = f"the channel has no {key}", f"add :{key}"
+    elif "hint" in context:
+        prefix = f"{key}: " if detail["loc"] else ""
+        message, hint = f"{prefix}{detail['msg']}", str(context["hint"])
+    else:
+        message = f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    return Mistake(code, message, at.start, at.end, hint)
+
+
+def _place(form: Form, detail: ErrorDetails) -> Form:
+    at = _entry(form, str(detail["loc"][0])) if detail["loc"] else _entry(form, "url")
+    for step in detail["loc"][1:]:
+        if isinstance(at.value, VectorForm) and isinstance(step, int):
+            at = at.value.items[step]
+    return at
+
+
+def _key(form: Form, key: str) -> Form:
+    assert isinstance(form.value, MapForm)
+    return next((name for name, _ in form.value.pairs if name_of(name) == key), form)
