@@ -25,7 +25,7 @@ from dsl.forms import (
 )
 from dsl.limits import Limits
 from dsl.nodes import Param, Place, Predicate, is_open
-from dsl.record import TIMESTAMP
+from dsl.record import EVERY, TIMESTAMP
 from dsl.time import BadTime, Instant, Moment, Relative, format_duration, parse_duration, parse_moment
 
 MISTAKES_MAX = 32  # of one query: who makes more starts with the first ones
@@ -35,8 +35,6 @@ INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1  # outside, numbers are floats, i
 
 PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """What a parameter may be called: it is also a name in a URL, and of an option on a command line."""
-
-EVERY = "*"  # no field is called so: it stands for all of them, in other places
 
 
 class Wrong(Enum):
@@ -121,8 +119,8 @@ class Analysis:
         right = tuple(item for item in made if item is not WRONG)
         return right if len(right) == len(made) else WRONG
 
-    def field(self, form: Form, code: str = "bad-field") -> str | WrongType:
-        """The name of a field: a keyword, or a string for odd ones."""
+    def field(self, form: Form, code: str = "bad-field", *, every: bool = False) -> str | WrongType:
+        """The name of a field: a keyword, or a string for odd ones; `every`: it may be `:*`."""
         name = name_of(form)
         if name is None:
             hint = "write it as a keyword, :level, or as a string for odd names"
@@ -131,8 +129,8 @@ class Analysis:
             elif isinstance(form.value, Symbol):
                 hint = f"write :{quoted(form.value.name)}"
             return self.wrong(code, f"{described(form)} is no field", form, hint)
-        if name == EVERY:
-            hint = "name one, such as :message; join several with [:or …]"
+        if name == EVERY and not every:
+            hint = "only text operators take it; name one, such as :message, or join several with [:or …]"
             return self.wrong(code, ":* is no field", form, hint)
         if len(name) > self.limits.field_characters_max:
             message = f"a field name of {len(name)} characters, more than {self.limits.field_characters_max}"
@@ -365,7 +363,7 @@ def field_text(field: str) -> str:
 
 def field_form(field: str) -> Form:
     """A field as it is written: a keyword where that can be read again, else a string."""
-    return Form(Keyword(field) if _is_plain(field) else field)
+    return Form(Keyword(field) if field == EVERY or _is_plain(field) else field)
 
 
 def duration_form(us: int) -> Form:

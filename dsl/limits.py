@@ -16,6 +16,9 @@ class Limits:
     depth_max: int = _bound(64, "levels", "everything that walks a query may recurse")
     nodes_max: int = _bound(1024, "predicates", "each is a search of its own in every segment")
     values_max: int = _bound(1024, "values in one :in", "each is a term to look up in every segment")
+    regex_program_max: int = _bound(
+        4000, "instructions of a regular expression", "each may be tried at every byte of a text"
+    )
     field_characters_max: int = _bound(
         1024, "characters", "longer than any name seen in logs; a path is matched per record"
     )

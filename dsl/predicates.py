@@ -30,6 +30,7 @@ CLOGS = {
 """The operators of the Clogs map form, and ours."""
 
 _CLOGS_KEYS = frozenset({"field", "operator", "value"})
+_MEANT_OPERATOR = frozenset({"op", "comparator", "cmp", "comparison"})
 _CLOGS_LOGIC = frozenset({"and", "or", "not"})
 
 # What others call our operators; only ever a hint.
@@ -64,6 +65,18 @@ _MEANT = {
     "substring": "contains",
     "match-phrase": "phrase",
     "match_phrase": "phrase",
+    "wildcard": "glob",
+    "regexp": "regex",
+    "re": "regex",
+    "rlike": "regex",
+    "matches": "regex",
+    "=~": "regex",
+    "~": "regex",
+    "levenshtein": "fuzzy",
+    "near": "fuzzy",
+    "ip": "cidr",
+    "in-cidr": "cidr",
+    "subnet": "cidr",
     "prefix": "starts-with",
     "startswith": "starts-with",
     "suffix": "ends-with",
@@ -129,6 +142,8 @@ def _apply(analysis: Analysis, form: Form, name: str, arguments: Sequence[Form])
     least, most = operator.arguments
     if len(arguments) < least or (most is not None and len(arguments) > most):
         takes = f"{least} argument{'s' if least != 1 else ''}"
+        if most is not None and most > least:
+            takes = f"{least} or {most} arguments"
         message = f":{name} takes {takes}, not {len(arguments)}"
         return analysis.wrong("wrong-arity", message, form, f"write {operator.signature}")
     made: Predicate | WrongType = operator.build(analysis, form, arguments)
@@ -143,6 +158,10 @@ def _build_map(analysis: Analysis, form: Form, value: MapForm) -> Predicate | Wr
         return _mixture(
             analysis, form, "a map with :operator has :field and :value beside it, and nothing else"
         )
+    if "field" in names:
+        lacking = _lacks_operator(analysis, form, value)
+        if lacking is not None:
+            return lacking
     logic = names & _CLOGS_LOGIC
     if len(names) == 1 and logic:
         key, item = value.pairs[0]
@@ -163,6 +182,22 @@ def _is_logic(form: Form) -> bool:
     return isinstance(form.value, VectorForm) and any(
         isinstance(item.value, VectorForm | MapForm | Keyword) for item in form.value.items
     )
+
+
+def _lacks_operator(analysis: Analysis, form: Form, value: MapForm) -> WrongType | None:
+    """Note that a map is that of Clogs but for its `:operator`, which would be read as fields called so."""
+    keys = {name_of(key) or "": key for key, _ in value.pairs}
+    others = [name for name in keys if name not in _CLOGS_KEYS]
+    misspelt = [name for name in others if name in _MEANT_OPERATOR or analysis.near(name, ["operator"])]
+    if misspelt and len(keys) <= len(_CLOGS_KEYS):
+        message = f"no key {described(keys[misspelt[0]])} in a map with :field"
+        return analysis.wrong("unknown-key", message, keys[misspelt[0]], "did you mean :operator?")
+    if "value" in keys:
+        hint = (
+            'write {:field :level :operator :eq :value "error"}; for fields called so, [:and [:= :field …] …]'
+        )
+        return analysis.wrong("mixed-map", "a map with :field and :value lacks its :operator", form, hint)
+    return None
 
 
 def _mixture(analysis: Analysis, form: Form, message: str) -> WrongType:

@@ -13,6 +13,8 @@ TIMESTAMP = "timestamp"  # the record's time, microseconds
 STREAM = "_stream"  # its stream's name; with the number its address
 NUMBER = "_number"  # its number, unique and rising in its stream
 
+EVERY = "*"  # no field is called so: it stands for all of them
+
 NUMBERS = frozenset({int, float})
 """The types of a number; `bool` is none of them, as its type is its own."""
 
@@ -86,6 +88,13 @@ def some_leaf(path: str, test: Test) -> Matcher:
     return match
 
 
+def some_string(path: str, test: Callable[[str], bool]) -> Matcher:
+    """Whether a test holds for one of the strings at a path; of `*`, for one anywhere in the record."""
+    if path == EVERY:
+        return lambda record: _some_below(record.fields, test)
+    return some_leaf(path, lambda leaf: type(leaf) is str and test(leaf))
+
+
 def exists(path: str) -> Matcher:
     """Whether a record has a value that is not nil at a path or below it."""
     if path in {TIMESTAMP, STREAM, NUMBER}:
@@ -149,6 +158,14 @@ def _has_below(fields: dict[str, Any], path: str, below: str) -> bool:
             return True
         dot = path.find(".", dot + 1)
     return False
+
+
+def _some_below(value: Any, test: Callable[[str], bool]) -> bool:
+    if type(value) is str:
+        return test(value)
+    if type(value) is dict:
+        return any(_some_below(item, test) for item in value.values())
+    return type(value) is list and any(_some_below(item, test) for item in value)
 
 
 def _flatten(value: Any, found: list[Any]) -> None:

@@ -19,6 +19,7 @@ Value = str | int | float | bool
 Pair = tuple[Query, Query]
 
 LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
+EVERYTHING = ".*"  # as a pattern, and at the beginning of one
 _I64 = range(-(2**63), 2**63)
 _U64 = range(2**64)
 # The engine keeps a float that is whole as an integer, and those just past the ends of its integers as the last one.
@@ -122,6 +123,8 @@ class ColumnQueries:
     def _by_value(self, path: str, pattern: str, fits: Callable[[str], bool]) -> Pair:
         """Records by a condition on a field's strings: list the distinct ones that fit, then look them up.
 
+        Where there are too many to list, the engine walks its terms and looks them up itself.
+
         Args:
             path: The field.
             pattern: A regular expression over the whole string that every fitting one matches.
@@ -134,15 +137,33 @@ class ColumnQueries:
         column = self._column(path)
         listed = self._list_values(path, pattern)
         if listed is None:
-            return column, self._none
+            like = self._terms_like(pattern, path)
+            if like is None:
+                return column, self._none
+            return any_of([like, all_of([self._flag(ix.LONG_TEXT), column])]), self._none
         values = [value for value in listed if fits(value)]
         pair = self._attribute_in(path, values) if values else self.none()
         return self._or_some(pair, [self._flag(ix.LONG_TEXT), column])
 
+    def _terms_like(self, pattern: str, path: str | None = None) -> Query | None:
+        """Records with a string that matches a pattern, at a path or anywhere but in `message`; None: no telling.
+
+        The engine finds regular expressions in the terms of a JSON field as they are: the path, its levels parted by
+        U+0001, then U+0000, the letter of the type, and the string.
+        """
+        if pattern == EVERYTHING:
+            return None
+        place = "[^\x00]*" if path is None else literal(path.replace(".", "\x01"))
+        mark = "" if pattern.startswith(EVERYTHING) else f"{ix.MARK}?"
+        try:
+            return Query.regex_query(self._schema, ix.ATTRIBUTES, f"{place}\x00s(?s:{mark}{pattern})")
+        except ValueError:
+            return None  # the pattern is too large for the engine
+
     def _list_values(self, path: str, pattern: str) -> list[str] | None:
         """The distinct strings of a column that match a pattern; None when there are too many to list."""
         # A marked string matches with its mark in front.
-        include = pattern if pattern.startswith(".*") else f"\ue000?{pattern}"
+        include = pattern if pattern.startswith(EVERYTHING) else f"{ix.MARK}?{pattern}"
         terms = {
             "field": f"{ix.ATTRIBUTES}.{path}",
             "size": LISTED_VALUES_MAX,
@@ -157,6 +178,11 @@ class ColumnQueries:
         if answer["sum_other_doc_count"] or len(answer["buckets"]) >= LISTED_VALUES_MAX:
             return None
         return [ix.decode_text(b["key"]) for b in answer["buckets"] if type(b["key"]) is str]
+
+
+def literal(text: str) -> str:
+    r"""A text as a regular expression of the engine's, which knows `\n` and punctuation escapes."""
+    return "".join(f"\\{c}" if c in "\\.+*?()|[]{}^$#&-~" else c for c in text)
 
 
 def escaped(path: str) -> str:

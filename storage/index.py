@@ -33,6 +33,7 @@ TERM_BYTES_MAX = (
     65_530  # the engine leaves longer strings out of the terms (their column has their beginning)
 )
 COLUMN_BYTES_MAX = 65_535  # the engine cuts a longer string in its column
+TERM_BYTES_SPARE = 16  # for what stands around a string in its term: a mark, the letter of its type
 COLUMN_DEPTH_MAX = 20  # maps and arrays in one another; what lies deeper gets no column
 
 MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
@@ -42,7 +43,7 @@ _NOT_INDEXED_IN_PATH = re.compile(r"[\x00\x01\ufffd\ue000\\]")
 # Flags that the index keeps among the attributes, under names that no record's field can have there.
 NO_MESSAGE = MARK + "no_message"  # the record has no text called `message`
 LONG_WORD = MARK + "long_word"  # its message has a word that was too long to be indexed
-LONG_TEXT = MARK + "long_text"  # another text of it was too long for its column
+LONG_TEXT = MARK + "long_text"  # another text of it was too long for a term or its column
 
 
 @lru_cache(maxsize=1)

@@ -18,15 +18,15 @@ import tantivy
 from storage.format import FrameRecords
 from storage.index import (
     ATTRIBUTES,
-    COLUMN_BYTES_MAX,
     COLUMN_DEPTH_MAX,
     LONG_TEXT,
     LONG_WORD,
-    MARK,
     MESSAGE,
     NO_MESSAGE,
     NUMBER,
     STREAM,
+    TERM_BYTES_MAX,
+    TERM_BYTES_SPARE,
     TIMESTAMP,
     WORD_BYTES_MAX,
     encode_text,
@@ -89,7 +89,7 @@ def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]
             at < 1
             or (at > 1 and not flat and line.count("{") > 1)
             or (suspects and number - frame.first in suspects)
-            or len(line) > COLUMN_BYTES_MAX // 4  # in bytes it may be four times that
+            or len(line) > (TERM_BYTES_MAX - TERM_BYTES_SPARE) // 4  # in bytes it may be four times that
             or line.count("[") + (0 if flat else line.count("{")) >= COLUMN_DEPTH_MAX
         ):
             yield _read(frame.line(number - frame.first), time_us, stream, number)
@@ -140,7 +140,9 @@ def document(line: bytes, time_us: int, stream: str, number: int) -> dict[str, A
             record[LONG_WORD] = True
     else:
         record[NO_MESSAGE] = True
-    if len(line) > COLUMN_BYTES_MAX and _has_long_text(record):
+    if len(line) > TERM_BYTES_MAX - TERM_BYTES_SPARE and _has_long_text(
+        record, TERM_BYTES_MAX - TERM_BYTES_SPARE
+    ):
         record[LONG_TEXT] = True
     if line.count(b"{") + line.count(b"[") > COLUMN_DEPTH_MAX and _is_deeper(record, COLUMN_DEPTH_MAX - 1):
         record = _flattened(record)
@@ -209,12 +211,12 @@ def _marked(value: Any) -> Any:
     return 0 if type(value) is float and not value else value
 
 
-def _has_long_text(value: Any) -> bool:
-    """Whether some string of an attribute is more than a column keeps."""
+def _has_long_text(value: Any, bytes_max: int) -> bool:
+    """Whether some string of an attribute, with its path before it, is more than a term or a column keeps."""
     if type(value) is str:
-        return len(value) > COLUMN_BYTES_MAX // 4 and len(value.encode()) >= COLUMN_BYTES_MAX - len(
-            MARK.encode()
-        )
+        return len(value) > bytes_max // 4 and len(value.encode()) > bytes_max
     if type(value) is list:
-        return any(map(_has_long_text, value))
-    return type(value) is dict and any(map(_has_long_text, value.values()))
+        return any(_has_long_text(item, bytes_max) for item in value)
+    return type(value) is dict and any(
+        _has_long_text(item, bytes_max - len(name.encode()) - 1) for name, item in value.items()
+    )

@@ -10,10 +10,13 @@ from dsl.operators.at_least import AT_LEAST
 from dsl.operators.at_most import AT_MOST
 from dsl.operators.base import Operator
 from dsl.operators.between import BETWEEN
+from dsl.operators.cidr import CIDR
 from dsl.operators.contains import CONTAINS
 from dsl.operators.ends_with import ENDS_WITH
 from dsl.operators.equal import EQUAL
 from dsl.operators.exists import EXISTS
+from dsl.operators.fuzzy import FUZZY
+from dsl.operators.glob import GLOB
 from dsl.operators.in_ import IN
 from dsl.operators.less import LESS
 from dsl.operators.match import MATCH
@@ -24,6 +27,7 @@ from dsl.operators.not_ import NOT
 from dsl.operators.not_equal import NOT_EQUAL
 from dsl.operators.or_ import OR
 from dsl.operators.phrase import PHRASE
+from dsl.operators.regex import REGEX
 from dsl.operators.starts_with import STARTS_WITH
 
 _ALL: tuple[Operator[Any], ...] = (
@@ -43,9 +47,13 @@ _ALL: tuple[Operator[Any], ...] = (
     MATCH,
     MATCH_ANY,
     PHRASE,
+    FUZZY,
     CONTAINS,
     STARTS_WITH,
     ENDS_WITH,
+    GLOB,
+    REGEX,
+    CIDR,
 )
 
 OPERATORS: Final[dict[str, Operator[Any]]] = {operator.name: operator for operator in _ALL}

@@ -9,6 +9,7 @@ import tantivy
 from dsl.analysis import Analysis, Scalar, WrongType
 from dsl.forms import Form
 from dsl.nodes import Predicate
+from dsl.patterns.pieces import Needs
 from dsl.record import Matcher
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ The same object twice says that the index answers exactly."""
 
 
 class IndexQueries(Protocol):
-    """What an index can be asked, by the paths and values of a query; each answer is a `Pair`."""
+    """What an index can be asked, by the paths and values of a query; each answer is a `Pair`.
+
+    Where it is about strings the path may be `*`, for those anywhere in a record.
+    """
 
     def analyse(self, text: str) -> list[str]:
         """The words of a text as the index has them."""
@@ -69,6 +73,20 @@ class IndexQueries(Protocol):
 
     def phrase(self, path: str, words: Sequence[str], *, prefix: bool) -> Pair:
         """One string at the path has these words in a row; `prefix`: the last one may be longer."""
+        ...
+
+    def scattered(
+        self, path: str, words: Sequence[str], test: Callable[[str], bool], *, prefix: bool
+    ) -> Pair:
+        """One string at the path passes a test that holds for these words in a row, and for them only."""
+        ...
+
+    def near(self, path: str, words: Sequence[str], distance: int, test: Callable[[str], bool]) -> Pair:
+        """One string at the path has, for each word, one within so many edits; `test` says it of a string."""
+        ...
+
+    def passing(self, path: str, test: Callable[[str], bool], needs: Needs) -> Pair:
+        """One string at the path passes a test, and has one piece of each clause of `needs`."""
         ...
 
     def substring(self, path: str, text: str) -> Pair:

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
-from dsl.operators.texts import TextPredicate, build_text, some_string, write_text
-from dsl.record import Matcher
+from dsl.operators.texts import TextPredicate, build_text, write_text
+from dsl.record import Matcher, some_string
 
 
 class EndsWith(TextPredicate):

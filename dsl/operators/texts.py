@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from dsl.analysis import WRONG, Analysis, WrongType, described, field_form
+from dsl.analysis import WRONG, Analysis, WrongType, described, field_form, tagged
 from dsl.forms import Form
 from dsl.nodes import Open, Predicate, is_open
-from dsl.record import Matcher, some_leaf
 
 
 class TextPredicate(Predicate):
-    """A field and the text that one of its strings is held against."""
+    """A field and the text that one of its strings is held against; the field `*` is all of them."""
 
     field: str
     text: Open[str]
@@ -23,11 +22,23 @@ def build_text(node: type[T]) -> Callable[[Analysis, Form, Sequence[Form]], T | 
     """From a field and a text."""
 
     def build(analysis: Analysis, _: Form, arguments: Sequence[Form]) -> T | WrongType:
-        field = analysis.field(arguments[0])
+        field = analysis.field(arguments[0], every=True)
         text = analysis.text(arguments[1], "" if field is WRONG else field)
         return WRONG if field is WRONG or text is WRONG else node(field=field, text=text)
 
     return build
+
+
+def build_tagged(node: type[T], tag: str) -> Callable[[Analysis, Form, Sequence[Form]], T | WrongType]:
+    """From a field and a text that may stand behind a tag."""
+    build = build_text(node)
+
+    def build_untagged(analysis: Analysis, form: Form, arguments: Sequence[Form]) -> T | WrongType:
+        field, text = arguments
+        found = tagged(text)
+        return build(analysis, form, [field, found[1] if found is not None and found[0] == tag else text])
+
+    return build_untagged
 
 
 def build_words(node: type[T]) -> Callable[[Analysis, Form, Sequence[Form]], T | WrongType]:
@@ -53,8 +64,3 @@ def has_words(analysis: Analysis, text: str, form: Form) -> bool:
 def write_text(node: TextPredicate, _: Callable[[Predicate], Form]) -> Sequence[Form]:
     """To its field and its text."""
     return [field_form(node.field), Form(node.text)]
-
-
-def some_string(field: str, test: Callable[[str], bool]) -> Matcher:
-    """Whether a test holds for one string of a field."""
-    return some_leaf(field, lambda leaf: type(leaf) is str and test(leaf))

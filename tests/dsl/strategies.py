@@ -19,10 +19,13 @@ from dsl.operators.and_ import And
 from dsl.operators.at_least import AtLeast
 from dsl.operators.at_most import AtMost
 from dsl.operators.between import Between
+from dsl.operators.cidr import Cidr
 from dsl.operators.contains import Contains
 from dsl.operators.ends_with import EndsWith
 from dsl.operators.equal import Equal
 from dsl.operators.exists import Exists
+from dsl.operators.fuzzy import Fuzzy
+from dsl.operators.glob import Glob
 from dsl.operators.in_ import In, canonical
 from dsl.operators.less import Less
 from dsl.operators.match import Match
@@ -33,6 +36,7 @@ from dsl.operators.not_ import Not
 from dsl.operators.not_equal import NotEqual
 from dsl.operators.or_ import Or
 from dsl.operators.phrase import Phrase
+from dsl.operators.regex import Regex
 from dsl.operators.starts_with import StartsWith
 from dsl.record import Record
 from dsl.time import TIME_US_MAX, TIME_US_MIN, UNITS_US, Instant, Relative, Time
@@ -130,12 +134,29 @@ def phrase_text(text: str, prefix: bool) -> str:
     return text + "*" if prefix and text[-1:].isalnum() else text
 
 
+text_fields = st.one_of(fields, st.just("*"))
 phrases = st.builds(
-    lambda field, text, prefix: Phrase(field=field, text=phrase_text(text, prefix)),
-    fields,
+    lambda field, text, prefix, slop: Phrase(field=field, text=phrase_text(text, prefix), slop=slop),
+    text_fields,
     word_texts,
     st.booleans(),
+    st.sampled_from([0, 0, 1, 2, 100]),
 ).filter(lambda node: not node.text.endswith("*") or node.text[-2].isalnum())
+
+globs = st.lists(
+    st.sampled_from(["*", "**", "?", "[a-z]", "[!0-9]", "[]x]", "\\*", "/", "é", *WORDS]), max_size=5
+).map("".join)
+regexes = st.lists(
+    st.sampled_from(
+        [".*", "^", "$", "(a|b)+", "[a-z]{2,3}?", "(?i:get)", r"\d", r"\bx", "é?", r"\.", "(?s).", *WORDS]
+    ),
+    max_size=5,
+).map("".join)
+blocks = st.one_of(
+    st.sampled_from(["10.0.0.0/8", "10.0.0.7", "0.0.0.0/0", "::/0", "2001:db8::/32", "fe80::/10", "::1"]),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).filter(lambda address: address.ipv4_mapped is None).map(str),
+)
 
 leaves = st.one_of(
     comparisons(),
@@ -144,11 +165,15 @@ leaves = st.one_of(
     phrases,
     st.builds(Exists, field=fields),
     st.builds(Missing, field=fields),
-    st.builds(Match, field=fields, text=word_texts),
-    st.builds(MatchAny, field=fields, text=word_texts),
-    st.builds(Contains, field=fields, text=texts),
-    st.builds(StartsWith, field=fields, text=texts),
-    st.builds(EndsWith, field=fields, text=texts),
+    st.builds(Match, field=text_fields, text=word_texts),
+    st.builds(MatchAny, field=text_fields, text=word_texts),
+    st.builds(Fuzzy, field=text_fields, text=word_texts, distance=st.sampled_from([1, 2])),
+    st.builds(Contains, field=text_fields, text=texts),
+    st.builds(StartsWith, field=text_fields, text=texts),
+    st.builds(EndsWith, field=text_fields, text=texts),
+    st.builds(Glob, field=text_fields, text=globs),
+    st.builds(Regex, field=text_fields, text=regexes),
+    st.builds(Cidr, field=text_fields, text=blocks),
 )
 
 predicates = st.recursive(

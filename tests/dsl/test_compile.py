@@ -8,6 +8,7 @@ from strategies import NOW_US, analyse
 
 from dsl.compile import compile_predicate
 from dsl.parse import parse
+from dsl.patterns.pieces import Piece
 
 
 class Asked:
@@ -29,7 +30,8 @@ class Asked:
 
     def __getattr__(self, name: str) -> Any:
         def ask(*arguments: Any, **options: Any) -> tuple[tantivy.Query, tantivy.Query]:
-            self.calls.append((name, *arguments, *options.values()))
+            given = [one for one in (*arguments, *options.values()) if not callable(one)]
+            self.calls.append((name, *given))
             return self.all()
 
         return ask
@@ -73,6 +75,24 @@ ASKED: list[tuple[str, list[tuple[Any, ...]]]] = [
     ('[:match :m "abcdefghijkl"]', []),  # a word that the index does not keep
     ('[:match-any :m "abcdefghijkl"]', []),
     ('[:phrase :m "abcdefghijkl"]', []),
+    ('[:phrase :m "Time out" {:slop 2}]', [("scattered", "m", ["time", "out"], False)]),
+    ('[:phrase :m "Time o*" {:slop 2}]', [("scattered", "m", ["time", "o"], True)]),
+    ('[:phrase :m "Time" {:slop 2}]', [("phrase", "m", ["time"], False)]),
+    ('[:fuzzy :m "Time"]', [("near", "m", ["time"], 1)]),
+    ('[:fuzzy :* "Time" {:distance 2}]', [("near", "*", ["time"], 2)]),
+    ('[:fuzzy :m "abcdefghijkl"]', []),
+    (
+        '[:glob :m "/a?/*/b"]',
+        [("passing", "m", ((Piece("/a", left=True),), (Piece("/"),), (Piece("/b", right=True),)))],
+    ),
+    ('[:glob :m "a"]', [("passing", "m", ((Piece("a", left=True, right=True),),))]),
+    ('[:regex :m "^ab.c"]', [("passing", "m", ((Piece("ab", left=True),), (Piece("c"),)))]),
+    (
+        '[:cidr :m "10.1.0.0/16"]',
+        [("passing", "m", ((Piece("10.1.", left=True), Piece("ffff", fold=True)),))],
+    ),
+    ('[:cidr :m "0.0.0.0/0"]', [("passing", "m", ())]),
+    ('[:cidr :m "fe80::/10"]', [("passing", "m", ((Piece("fe", left=True, fold=True),),))]),
     ('[:contains :m "A b"]', [("substring", "m", "A b")]),
     ('[:starts-with :m "A b"]', [("starts_with", "m", "A b")]),
     ('[:ends-with :m "A b"]', [("ends_with", "m", "A b")]),

@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.support import patterns
+
 EXAMPLES = int(os.environ.get("KLOMP_EXAMPLES", "0"))
 
 MARK = "\ue000"
@@ -140,7 +142,7 @@ STRINGS = [
     "foo_bar-baz.qux",
     "foo bar baz",
     "foo foo bar",
-    "10.0.0.1",
+    *patterns.ADDRESSES,
     "k",
     "K8s kK",
     *DATE_LIKE,
@@ -258,8 +260,9 @@ moments = st.sampled_from(["2025-12-31T23:59:59.999999Z", "2026-01-01T00:00:00Z"
 OPERATORS = [
     *["=", "=", "!=", "<", "<=", ">", ">=", "between", "between", "in", "in", "exists", "missing"],
     *["match", "match-any", "phrase", "phrase", "contains", "contains", "starts-with", "ends-with"],
+    *patterns.OPERATORS,
 ]
-TEXT_OPERATORS = OPERATORS[-8:]
+TEXT_OPERATORS = {"match", "match-any", "contains", "starts-with", "ends-with", *patterns.OPERATORS}
 
 Leaf = tuple[str, Any]
 
@@ -288,12 +291,6 @@ def paths(draw: Any, known: list[Leaf]) -> str:
     return str(draw(st.sampled_from(["_stream", "_number"])))
 
 
-def part(draw: Any, text: str) -> str:
-    """A piece of a text, cut anywhere."""
-    start = draw(st.integers(0, max(len(text) - 1, 0)))
-    return text[start : draw(st.integers(start, len(text)))]
-
-
 @st.composite
 def conditions(draw: Any, known: list[Leaf]) -> list[Any]:
     """A predicate of one field, as JSON."""
@@ -310,8 +307,12 @@ def conditions(draw: Any, known: list[Leaf]) -> list[Any]:
         return [operator, field, [value, *draw(st.lists(asked_values, max_size=4))]]
     if operator in TEXT_OPERATORS:
         text = value if isinstance(value, str) else draw(messages() | strings)
+        if draw(st.integers(0, 5)) == 0:
+            field = "*"
+        if operator in patterns.OPERATORS and (operator != "phrase" or draw(st.booleans())):
+            return patterns.condition(draw, operator, field, text)
         if draw(st.booleans()):
-            text = part(draw, text)
+            text = patterns.part(draw, text)
         if draw(st.integers(0, 9)) == 0:
             text = text.swapcase()
         if operator == "phrase" and draw(st.booleans()):
