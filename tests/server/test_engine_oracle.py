@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 
 from dsl.errors import QueryError
@@ -18,6 +19,7 @@ from dsl.evaluate import evaluate
 from dsl.parse import parse
 from dsl.printer import to_edn
 from dsl.record import leaves
+from storage import columns
 from storage.index import analyse
 from tests.support import questions as ask
 from tests.support.stores import NOW_US, BuiltStore, built_store
@@ -62,6 +64,21 @@ def test_every_predicate_finds_what_the_oracle_finds(scenario: Any) -> None:
             if text is not None:
                 same(built, text)
                 same(built, to_edn(parse(text, "json")), "edn")
+
+
+@pytest.mark.parametrize("listed_max", [columns.LISTED_VALUES_MAX, 0])
+@given(scenario=ask.text_scenarios())
+@ask.profile(15)
+def test_texts_are_found_by_the_values_of_columns_and_by_a_walk_over_terms(
+    scenario: Any, listed_max: int
+) -> None:
+    batches, predicates = scenario
+    with pytest.MonkeyPatch.context() as patch, stored(batches) as built:
+        patch.setattr(columns, "LISTED_VALUES_MAX", listed_max)
+        for where in predicates:
+            text = as_json({"from": "*", "where": where, "total": True})
+            if text is not None:
+                same(built, text)
 
 
 @given(ask.page_scenarios())

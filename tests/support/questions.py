@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -206,7 +207,11 @@ def profile(examples: int) -> settings:
 
 
 names = st.sampled_from(PLAIN_NAMES) | st.sampled_from(PLAIN_NAMES + ODD_NAMES)
-strings = st.sampled_from(STRINGS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+strings = (
+    st.sampled_from(STRINGS)
+    | st.sampled_from(patterns.ADDRESSES)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+)
 numbers = (
     st.sampled_from(NUMBERS)
     | st.integers(-(2**63), 2**64 - 1)
@@ -292,12 +297,14 @@ def paths(draw: Any, known: list[Leaf]) -> str:
 
 
 @st.composite
-def conditions(draw: Any, known: list[Leaf]) -> list[Any]:
+def conditions(draw: Any, known: list[Leaf], operators: Sequence[str] = OPERATORS) -> list[Any]:
     """A predicate of one field, as JSON."""
-    operator = draw(st.sampled_from(OPERATORS))
+    operator = draw(st.sampled_from(operators))
     at_home = bool(known) and draw(st.integers(0, 3)) > 0
     if at_home:
         wanted = [leaf for leaf in known if isinstance(leaf[1], str)] if operator in TEXT_OPERATORS else known
+        if operator == "cidr":
+            wanted = [leaf for leaf in wanted if leaf[1] in patterns.ADDRESSES] or wanted
         field, value = draw(st.sampled_from(wanted or known))
     else:
         field, value = draw(paths(known)), draw(asked_values)
@@ -365,6 +372,15 @@ def scenarios(draw: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
     known = [leaf for leaf in known if leaf[0] != "timestamp"]
     asked = draw(st.lists(st.tuples(froms, ranges, predicates(known)), min_size=1, max_size=25))
     return stored, asked
+
+
+@st.composite
+def text_scenarios(draw: Any) -> tuple[Any, list[list[Any]]]:
+    """Batches of records, and many predicates on their texts."""
+    stored = draw(batches)
+    known = [leaf for _, batch in stored for record in batch for leaf in leaves(record)]
+    known = [leaf for leaf in known if leaf[0] != "timestamp" and isinstance(leaf[1], str)]
+    return stored, draw(st.lists(conditions(known, sorted(TEXT_OPERATORS)), min_size=20, max_size=40))
 
 
 @st.composite
