@@ -1,6 +1,7 @@
 """`[:fuzzy f "word" {:distance 2}]`: one string of the field has a word that is so many edits from this one at most."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from dsl.options import WholeNumber
 from dsl.record import Matcher, some_string
 
 DISTANCE_MAX = 2  # edits: the index follows no more, and three make another word of most
+WORDS_KEPT = 65_536  # words whose likeness is remembered: the same ones come again and again
 _DISTANCE = 1
 _OPTION = WholeNumber("fuzzy", "distance", default=_DISTANCE, least=1, most=DISTANCE_MAX)
 
@@ -58,9 +60,11 @@ def evaluate_fuzzy(node: Fuzzy, evaluator: Evaluator) -> Matcher:
 
 
 def _test(analyse: Callable[[str], list[str]], words: Sequence[str], distance: int) -> Callable[[str], bool]:
+    near = [lru_cache(WORDS_KEPT)(partial(is_near, word, most=distance)) for word in words]
+
     def test(text: str) -> bool:
-        found = set(analyse(text))
-        return all(word in found or any(is_near(word, other, distance) for other in found) for word in words)
+        found = analyse(text)
+        return all(any(map(is_like, found)) for is_like in near)
 
     return test
 
