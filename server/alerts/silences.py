@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
-import re2  # type: ignore[import-untyped]
+from dsl.patterns.regex import BadPattern, searcher
 
 Operator = Literal["=", "!=", "=~", "!~"]
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
 MATCHERS_MAX = 32  # of one silence
 VALUE_CHARACTERS_MAX = 1000  # of a matcher: a pattern is compiled for every look
-PATTERN_BYTES_MAX = 1 << 20  # of a compiled pattern
 
 _TEXT = re.compile(r'\s*([^\s=!~{}",]+)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|(.*?))\s*', re.DOTALL)
 
@@ -111,11 +110,7 @@ def check_matchers(matchers: Sequence[Matcher]) -> None:
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a pattern is of a whole text."""
-    options = re2.Options()
-    options.max_mem = PATTERN_BYTES_MAX
-    options.log_errors = False
     try:
-        found = re2.compile(pattern, options)
-    except re2.error as error:
-        raise BadMatcher(f"no regular expression: {error}") from error
-    return lambda text: found.fullmatch(text) is not None
+        return searcher(rf"\A(?:{pattern})\z")
+    except BadPattern as error:
+        raise BadMatcher(f"{error}; {error.hint}") from error
