@@ -79,27 +79,41 @@ class Engine:
             QueryTimeout: it takes too long.
             StoreError: the store cannot answer.
         """
-        asked = asked or Asked()
-        with panics_named():
-            return self._answer(text, syntax, after, asked)
-
-    def _answer(self, text: str, syntax: Literal["edn", "json"], after: str | None, asked: Asked) -> Answer:
         started = time.perf_counter()
         now_us = self._clock()
         query = parse(text, syntax, limits=self._limits, now_us=now_us)
         if after is not None:
             query = _continued(query, after, text)
-        now_us = now_of(query, now_us)
+        try:
+            answer = self.ask(query, now_of(query, now_us), asked)
+        except QueryError as error:
+            raise QueryError(error.mistakes, text) from None
+        answer.took_ms = (time.perf_counter() - started) * 1000
+        return answer
+
+    def ask(self, query: Query, now_us: int, asked: Asked | None = None) -> Answer:
+        """The answer to a query that is read already.
+
+        Args:
+            query: Without parameters.
+            now_us: What `now` in it stands for.
+            asked: What is shared with whoever waits for the answer.
+
+        Raises:
+            QueryError, UnknownStream, QueryTimeout, StoreError: as `query`.
+        """
+        with panics_named():
+            return self._answer(query, now_us, asked or Asked())
+
+    def _answer(self, query: Query, now_us: int, asked: Asked) -> Answer:
+        started = time.perf_counter()
         partial = Partial(query.on_timeout == "partial")
         if partial.wanted:
             asked.fallback = _empty(query, now_us)
         asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
         snapshot = self._store.snapshot(self._streams(query), asked.stop)
         answer = Answer(records=[], now=format_instant(now_us))
-        try:
-            self._fill(query, snapshot, now_us, answer, partial)
-        except QueryError as error:
-            raise QueryError(error.mistakes, text) from None
+        self._fill(query, snapshot, now_us, answer, partial)
         if partial.reason is not None:
             out_of_time(answer, partial.reason)
         reason = snapshot.incomplete
