@@ -22,6 +22,12 @@ from server.resources.documents import document_routes
 from server.resources.health import Health, Ready
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
+from server.resources.notifications import (
+    NotificationList,
+    OneNotification,
+    ResentChannel,
+    ResentNotification,
+)
 from server.resources.query import Query
 from server.resources.stream import Stream
 from server.resources.streams import Streams
@@ -30,6 +36,7 @@ from server.streams import StreamAdmin
 from server.turns import Turns
 from storage.documents import Documents
 from storage.metadata import Metadata
+from storage.notifications import Notifications
 from storage.paths import DataDirectory
 from storage.store import Store
 
@@ -62,7 +69,9 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     query = Query(parts.engine, parts.turns)
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
     documents = Documents(parts.metadata)
-    channels = SavedChannels(ChannelKind(documents), documents, parts.clock)
+    outbox = Notifications(parts.metadata)
+    channels = SavedChannels(ChannelKind(documents, outbox, parts.clock), documents, parts.clock)
+    notifying = (channels, document_threads, outbox, parts.clock)
     for path, resource in (
         ("/logs", logs),
         ("/v1/streams/{stream}/logs", logs),
@@ -75,6 +84,10 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/jobs", Jobs(parts.metadata)),
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
         *document_routes(channels, document_threads),
+        ("/v1/channels/{name}/resend", ResentChannel(*notifying)),
+        ("/v1/notifications", NotificationList(*notifying)),
+        ("/v1/notifications/{number}", OneNotification(*notifying)),
+        ("/v1/notifications/{number}/resend", ResentNotification(*notifying)),
         ("/v1/channels/{name}/test", TestedChannel(channels, parts.clock, parts.settings.link_url)),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),

@@ -156,4 +156,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX notifications_due ON notifications (state, next_us)",
         "CREATE INDEX notifications_of_rule ON notifications (rule, id)",
     ),
+    # Attempts to notify that failed, and channels that are left alone for a while.
+    (
+        """
+        CREATE TABLE attempts (
+            notification INTEGER NOT NULL,
+            at_us        INTEGER NOT NULL,
+            took_us      INTEGER NOT NULL,
+            error        TEXT NOT NULL,
+            status       INTEGER            -- of HTTP, where there was one
+        ) STRICT
+        """,
+        "CREATE INDEX attempts_of_notification ON attempts (notification)",
+        """
+        CREATE TABLE breakers (
+            channel      TEXT PRIMARY KEY,
+            failures     INTEGER NOT NULL,  -- in a row
+            opened_us    INTEGER,           -- NULL while the channel is notified
+            opened_times INTEGER NOT NULL   -- in a row, each twice as long
+        ) STRICT
+        """,
+        "CREATE INDEX notifications_of_channel ON notifications (channel, state, id)",
+    ),
 )

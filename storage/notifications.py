@@ -86,6 +86,16 @@ class Notification:
 Found = list[Notification]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that failed: when, how long it took, why, and the status of HTTP where there was one."""
+
+    at_us: int
+    took_us: int
+    error: str
+    status: int | None
+
+
 def enqueue(database: sqlite3.Connection, owed: Iterable[Owed], now_us: int) -> None:
     """Write down what is owed, within a transaction of `Metadata.writing`."""
     database.executemany(
@@ -125,6 +135,32 @@ class Notifications:
             "SELECT min(next_us) FROM notifications WHERE state IN ('pending', 'failed')"
         )
         return None if next_us is None else int(next_us)
+
+    def waiting(self, channel: str, now_us: int, limit: int = DUE_MAX) -> list[Notification]:
+        """What is owed to a channel by now, the oldest first; also what is not to be tried before a later time."""
+        return self._found(
+            "channel = ?1 AND state IN ('pending', 'failed') AND due_us <= ?2 ORDER BY id LIMIT ?3",
+            channel,
+            now_us,
+            limit,
+        )
+
+    def channels_waiting(self, now_us: int) -> dict[str, tuple[int, int]]:
+        """To which channels something is owed by now: how much, and the newest id. Cheap to ask for."""
+        rows = self._metadata.read(
+            "SELECT channel, count(*), max(id) FROM notifications"
+            " WHERE state IN ('pending', 'failed') AND due_us <= ? GROUP BY channel",
+            now_us,
+        )
+        return {str(channel): (int(count), int(newest)) for channel, count, newest in rows}
+
+    def counts(self, channel: str) -> dict[str, int]:
+        """How many notifications of a channel are in which state."""
+        rows = self._metadata.read(
+            "SELECT state, count(*) FROM notifications WHERE channel = ? GROUP BY state ORDER BY state",
+            channel,
+        )
+        return {str(state): int(count) for state, count in rows}
 
     def mark_sent(self, ids: Sequence[int], now_us: int) -> None:
         """They were sent."""
@@ -186,14 +222,58 @@ class Notifications:
         found = self._found("id = ?1", notification)
         return found[0] if found else None
 
-    def forget(self, kept: int = SENT_KEPT) -> int:
-        """Forget all that were sent but the latest; how many were forgotten."""
+    def requeue_channel(self, channel: str, now_us: int) -> int:
+        """Try all dead ones of a channel again; how many there were."""
         with self._metadata.writing() as database:
             return database.execute(
-                "DELETE FROM notifications WHERE state = 'sent' AND id <="
-                " (SELECT id FROM notifications WHERE state = 'sent' ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                (kept,),
+                "UPDATE notifications SET state = 'pending', attempts = 0, next_us = ?"
+                " WHERE channel = ? AND state = 'dead'",
+                (now_us, channel),
             ).rowcount
+
+    def note_attempt(self, ids: Sequence[int], attempt: Attempt) -> None:
+        """Remember an attempt that failed."""
+        self._mark(
+            "INSERT INTO attempts (notification, at_us, took_us, error, status) VALUES (?, ?, ?, ?, ?)",
+            [(one, attempt.at_us, attempt.took_us, attempt.error, attempt.status) for one in ids],
+        )
+
+    def attempts(self, notification: int) -> Sequence[Attempt]:
+        """The attempts to send it that failed, the oldest first."""
+        rows = self._metadata.read(
+            "SELECT at_us, took_us, error, status FROM attempts WHERE notification = ? ORDER BY rowid",
+            notification,
+        )
+        return [Attempt(*row) for row in rows]
+
+    def forget(self, kept: int = SENT_KEPT) -> int:
+        """Forget all but the latest of those that were sent, and of the dead; how many were forgotten."""
+        forgotten = 0
+        with self._metadata.writing() as database:
+            for state in ("sent", "dead"):
+                forgotten += database.execute(
+                    "DELETE FROM notifications WHERE state = ?1 AND id <="
+                    " (SELECT id FROM notifications WHERE state = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    (state, kept),
+                ).rowcount
+            database.execute("DELETE FROM attempts WHERE notification NOT IN (SELECT id FROM notifications)")
+        return forgotten
+
+    def breakers(self) -> dict[str, tuple[int, int | None, int]]:
+        """Channels that failed lately: failures in a row, since when they are left alone, how often in a row."""
+        rows = self._metadata.read("SELECT channel, failures, opened_us, opened_times FROM breakers")
+        return {str(channel): (failures, opened_us, times) for channel, failures, opened_us, times in rows}
+
+    def keep_breaker(self, channel: str, failures: int, opened_us: int | None, opened_times: int) -> None:
+        """Remember how a channel fares; without failures it is forgotten."""
+        with self._metadata.writing() as database:
+            if failures or opened_us is not None:
+                database.execute(
+                    "INSERT OR REPLACE INTO breakers (channel, failures, opened_us, opened_times) VALUES (?, ?, ?, ?)",
+                    (channel, failures, opened_us, opened_times),
+                )
+            else:
+                database.execute("DELETE FROM breakers WHERE channel = ?", (channel,))
 
     def _mark(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         with self._metadata.writing() as database:

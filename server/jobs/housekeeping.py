@@ -7,6 +7,7 @@ from typing import Any
 from server.jobs.base import Job, JobContext
 from storage.drop import collect, empty_trash, remove_stale_views
 from storage.errors import UnknownStream
+from storage.notifications import Notifications
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "streams": empty_trash(context.data),
         "views": remove_stale_views(context.data),
         "runs": context.metadata.forget_jobs(),
+        "notifications": Notifications(context.metadata).forget(),
     }
 
 

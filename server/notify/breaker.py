@@ -29,6 +29,10 @@ class Breaker:
     opened_times: int = 0
     trying: bool = False
 
+    def kept(self) -> tuple[int, int | None, int]:
+        """What a restart must not forget."""
+        return self.failures, self.opened_us, self.opened_times
+
     def state(self, now_us: int) -> State:
         """What it is now."""
         if self.opened_us is None:

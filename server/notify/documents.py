@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -21,10 +21,13 @@ from dsl.parse import Syntax
 from dsl.reader import read, read_json
 from server.documents import Kind, SavedDocuments, body_mistake
 from server.errors import RequestError
+from server.notify.breaker import Breaker
 from server.notify.channels import CHANNEL_TYPES
 from server.notify.channels.base import ChannelSettings, ChannelType
 from server.notify.secrets import MASK
 from storage.documents import Document, Documents
+from storage.notifications import Notifications
+from storage.times import format_time
 
 CHANNEL = "channel"
 USERS_NAMED_MAX = 5  # of the rules that need a channel, in a message
@@ -36,12 +39,16 @@ class ChannelKind(Kind):
 
     Args:
         documents: Where the rules are that may need a channel.
+        outbox: What is owed to channels.
+        clock: Microseconds since 1970.
     """
 
     name: ClassVar[str] = CHANNEL
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, outbox: Notifications, clock: Callable[[], int]) -> None:
         self._documents = documents
+        self._outbox = outbox
+        self._clock = clock
 
     def check(self, name: str, form: Form) -> Form:
         """The channel that a form is, as it is kept.
@@ -81,7 +88,19 @@ class ChannelKind(Kind):
     def details(self, document: Document) -> dict[str, Any]:
         """All settings, with the defaults of those that are not set, without secrets."""
         _, settings = read_channel(document.name, read(document.body))
-        return {"settings": masked_settings(settings)}
+        breaker = Breaker(*self._outbox.breakers().get(document.name, (0, None, 0)))
+        now_us = self._clock()
+        state = breaker.state(now_us)
+        return {
+            "type": settings.type,
+            "settings": masked_settings(settings),
+            "breaker": {
+                "state": state,
+                "failures": breaker.failures,
+                "until": format_time(breaker.until_us()) if state == "open" else None,
+            },
+            "notifications": self._outbox.counts(document.name),
+        }
 
     def refuse_deletion(self, name: str) -> None:
         """A channel that a rule notifies stays.

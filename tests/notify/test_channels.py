@@ -22,6 +22,7 @@ from server.notify.message import Message
 from server.notify.secrets import mask_url, pieces, redact
 from storage.documents import Documents
 from storage.metadata import Metadata
+from storage.notifications import Notifications
 from tests.docs.blocks import ROOT, blocks, code, table
 from tests.notify.test_text import alert, message
 from tests.support.receivers import MailServer, Receiver, alertmanager, eventually
@@ -49,7 +50,8 @@ def documents(tmp_path):
 
 @pytest.fixture
 def channels(documents):
-    return SavedChannels(ChannelKind(documents), documents, lambda: NOW_US)
+    outbox = Notifications(documents._metadata)
+    return SavedChannels(ChannelKind(documents, outbox, lambda: NOW_US), documents, lambda: NOW_US)
 
 
 # -- the registry

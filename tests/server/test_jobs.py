@@ -158,7 +158,13 @@ def test_housekeeping_removes_what_is_left(context):
     index(context.data)
     (context.data.trash / "old.1" / "segments").mkdir(parents=True)
     (context.data.stream("main").dropped / "x").mkdir(parents=True)
-    assert JOBS["housekeeping"].run(context) == {"segments": 1, "streams": 1, "views": 0, "runs": 0}
+    assert JOBS["housekeeping"].run(context) == {
+        "segments": 1,
+        "streams": 1,
+        "views": 0,
+        "runs": 0,
+        "notifications": 0,
+    }
 
 
 def test_a_stream_that_nobody_writes_to_since_the_start_ends_its_segment(context):
