@@ -15,7 +15,7 @@ from storage.drop import delete_stream
 from storage.errors import BadRecord, KeyReused, LogClosed, TooManyStreams
 from storage.format import Ticket
 from storage.log import Rotation, StreamLog
-from storage.paths import DataDirectory, check_stream_name, sync_directory
+from storage.paths import DataDirectory, check_stream_name, make_durably, sync_directory
 from storage.record import normalise
 
 Decode = Callable[[bytes], Iterable[dict[str, Any] | BadRecord]]
@@ -289,12 +289,13 @@ class Ingest:
 
     def _create_folder(self, stream: str) -> bool:
         root = self._data.stream(stream).root
-        root.parent.mkdir(parents=True, exist_ok=True)
+        make_durably(root.parent)
         try:
             root.mkdir()
         except FileExistsError:
             return False
         sync_directory(root.parent)
+        sync_directory(root.parent.parent)  # another one may have made the folder of all streams just now
         return True
 
     async def rotate_by(self, stream: str, rotation: Rotation) -> None:

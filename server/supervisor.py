@@ -16,7 +16,7 @@ from server.processes import ROLES
 from server.settings import Settings
 from storage.locks import hold_lock
 from storage.metadata import set_damaged_aside
-from storage.paths import DataDirectory
+from storage.paths import DataDirectory, make_durably
 from storage.versions import refuse_unknown_versions
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        settings.data.mkdir(parents=True, exist_ok=True)
+        make_durably(settings.data)
         self._lock = hold_lock(settings.data / "klomp.lock", f"another klomp serves {settings.data}")
         refuse_unknown_versions(DataDirectory(settings.data))
         set_damaged_aside(DataDirectory(settings.data).metadata, time.time_ns() // 1000)

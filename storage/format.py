@@ -15,7 +15,7 @@ A frame is a header of 48 bytes and a payload:
     8       4     payload length in bytes, at most FRAME_PAYLOAD_BYTES_MAX
     12      4     length of the payload before compression, at most FRAME_RAW_BYTES_MAX
     16      4     number of records, at least 1
-    20      2     flags: 1 = the batch goes on in the next frame
+    20      2     flags: 1 = the batch goes on in the next frame, 2 = the first frame of a write
     22      2     length of the ticket in bytes, 0 for none
     24      8     number of the first record; the others follow without a gap
     32      8     smallest timestamp, microseconds since 1970 (signed)
@@ -36,7 +36,8 @@ The ticket of a batch that came with an idempotency key, at the front of its fir
     28      n     the key, UTF-8, 1 to TICKET_KEY_BYTES_MAX bytes
 
 Recovery. A batch is frames in a row, each but the last with flag 1, synced before anyone is told. Bytes after the last
-valid frame, and frames of a batch whose end is missing, are a write that a crash cut off: nobody was told of it.
+valid frame, and frames of a batch whose end is missing, are a write that a crash cut off: nobody was told of it. A
+write begins when the one before it is synced: so damage with the first frame of a write behind it hit what was synced.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ FRAME_HEADER = struct.Struct("<I4sIIIHHQqq")
 assert FRAME_HEADER.size == 48
 
 FLAG_CONTINUES = 1
+FLAG_BEGINS = 2
 TICKET = struct.Struct("<q16sI")
 assert TICKET.size == 28
 TICKET_KEY_BYTES_MAX = 255  # a UUID has 36; more is a mistake
@@ -95,6 +97,11 @@ class FrameHeader:
     def continues(self) -> bool:
         """Whether the batch goes on in the next frame."""
         return bool(self.flags & FLAG_CONTINUES)
+
+    @property
+    def begins(self) -> bool:
+        """Whether a write begins with the frame, so that all before it was synced."""
+        return bool(self.flags & FLAG_BEGINS)
 
     @property
     def end(self) -> int:
@@ -235,6 +242,7 @@ class FrameEncoder:
         lines: Sequence[bytes],
         *,
         continues: bool = False,
+        begins: bool = False,
         ticket: Ticket | None = None,
     ) -> bytes:
         """One frame of records numbered from `first`."""
@@ -247,7 +255,7 @@ class FrameEncoder:
             len(payload),
             len(raw),
             len(lines),
-            FLAG_CONTINUES if continues else 0,
+            (FLAG_CONTINUES if continues else 0) | (FLAG_BEGINS if begins else 0),
             len(front),
             first,
             min(times_us),
@@ -257,7 +265,13 @@ class FrameEncoder:
         return struct.pack("<I", crc) + rest + payload
 
     def split(
-        self, first: int, times_us: Sequence[int], lines: Sequence[bytes], ticket: Ticket | None = None
+        self,
+        first: int,
+        times_us: Sequence[int],
+        lines: Sequence[bytes],
+        ticket: Ticket | None = None,
+        *,
+        begins: bool = False,
     ) -> Iterator[bytes]:
         """The frames of a batch, about FRAME_RAW_BYTES_TARGET bytes each."""
         ends: list[int] = []
@@ -276,6 +290,7 @@ class FrameEncoder:
                 times_us[start:end],
                 lines[start:end],
                 continues=end < len(lines),
+                begins=begins and start == 0,
                 ticket=ticket if start == 0 else None,
             )
             start = end

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from storage.errors import UnknownStream
 from storage.locks import hold_lock
-from storage.paths import DataDirectory
+from storage.paths import DataDirectory, make_durably
 from storage.stream_indexer import StreamIndexer, settled
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Indexer:
     def __init__(self, data: DataDirectory, clock: Callable[[], float] = time.monotonic) -> None:
         self._data = data
         self._clock = clock
-        data.root.mkdir(parents=True, exist_ok=True)
+        make_durably(data.root)
         self._lock = hold_lock(data.root / "indexer.lock", "another process indexes this data directory")
         self._streams: dict[str, StreamIndexer] = {}
         self._stamp = 0

@@ -33,7 +33,7 @@ from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
 from storage.segment import load_meta
-from storage.synced import Synced, SyncedWriter
+from storage.synced import Synced, SyncedWriter, find_end
 
 log = logging.getLogger(__name__)
 
@@ -327,13 +327,14 @@ class StreamLog:
                 lines += batch.lines
                 continue
             if lines:
-                yield from self._encoder.split(number, times_us, lines)
+                yield from self._encoder.split(number, times_us, lines, begins=number == self._next)
                 number += len(lines)
                 times_us, lines = [], []
-            yield from self._encoder.split(number, batch.times_us, batch.lines, batch.ticket)
+            begins = number == self._next
+            yield from self._encoder.split(number, batch.times_us, batch.lines, batch.ticket, begins=begins)
             number += len(batch.lines)
         if lines:
-            yield from self._encoder.split(number, times_us, lines)
+            yield from self._encoder.split(number, times_us, lines, begins=number == self._next)
 
     def _roll_back(self, error: OSError) -> LogUnwritable:
         """Take back what a failed commit left, so that the next one can go on."""
@@ -383,11 +384,13 @@ class StreamLog:
         try:
             os.pwrite(fd, file_header(), 0)
             os.fdatasync(fd)
+            streams = self.directory.root.parent
             for folder in (
                 segment.root,
                 self.directory.segments,
                 self.directory.root,
-                self.directory.root.parent,
+                streams,
+                streams.parent,
             ):
                 sync_directory(folder)
         except OSError:
@@ -428,13 +431,11 @@ class StreamLog:
         except FileNotFoundError:
             return  # a crash between making the folder and the file: begin the file again
         size = os.fstat(self._fd).st_size
-        end = FILE_HEADER.size
-        if size >= end:
-            for found in frames(self._fd, verify=True, expect=segment.first):
-                if not isinstance(found, FrameHeader):
-                    log.error("%s: bytes %d to %d are damaged", segment.data, found.start, found.end)
-                elif not found.continues:  # the end of a batch: all of it is there
-                    end, self._next = found.end, found.until
+        if size >= FILE_HEADER.size:
+            synced_end = noted.end if noted is not None and noted.first == segment.first else 0
+            end, self._next, damaged = find_end(self._fd, segment.first, synced_end, size)
+            for start, stop in damaged:
+                log.error("%s: bytes %d to %d are damaged", segment.data, start, stop)
         sealed = load_meta(segment)
         if sealed is not None:
             # There was a segment behind it once, which a loss of power took away before it had a record.

@@ -114,6 +114,17 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def make_durably(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, so that they survive a loss of power."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_directory(path.parent)
+
+
 def write_atomically(path: Path, data: bytes, *, durable: bool) -> None:
     """Replace a file as a whole: a reader sees the old bytes or the new ones.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,32 +31,38 @@ HOLD_POLL_S = 0.005
 Edit = Callable[[Catalog], Catalog]
 
 
-def edit(directory: StreamDirectory, change: Edit, *, durable: bool = False) -> Catalog:
+def edit(directory: StreamDirectory, change: Edit, *, durable: bool = False, relink: bool = False) -> Catalog:
     """Change a stream's catalog; the catalog that was published.
 
     Args:
         directory: The stream.
         change: From the catalog that is to the one that shall be. May run more than once.
         durable: Whether a loss of power must not undo it: where what it takes out must never come back.
+        relink: Whether the view may have lost some of its links, as in a loss of power.
 
     Raises:
         UnknownStream: there is no such stream any more.
     """
     with locked(directory):
-        return edit_locked(directory, change, durable=durable)
+        return edit_locked(directory, change, durable=durable, relink=relink)
 
 
-def edit_locked(directory: StreamDirectory, change: Edit, *, durable: bool = False) -> Catalog:
+def edit_locked(
+    directory: StreamDirectory, change: Edit, *, durable: bool = False, relink: bool = False
+) -> Catalog:
     """The same for one who has the lock."""
     catalog = live_catalog(directory)
     for attempt in range(PUBLISH_TRIES):
         changed = change(catalog)
         try:
-            return _publish(directory, changed, catalog.generation + 1, durable=durable)
+            published = _publish(directory, changed, catalog.generation + 1, relink=relink)
         except FileNotFoundError:
             if attempt == PUBLISH_TRIES - 1:
                 raise
             time.sleep(PUBLISH_RETRY_S)
+        else:
+            published.save(directory.catalog, durable=durable)
+            return published
     raise AssertionError("unreachable")
 
 
@@ -64,7 +71,8 @@ def live_catalog(directory: StreamDirectory) -> Catalog:
     return load_catalog(directory.catalog) or Catalog(stream=directory.name, born_us=time.time_ns() // 1000)
 
 
-def _publish(directory: StreamDirectory, catalog: Catalog, generation: int, *, durable: bool) -> Catalog:
+def _publish(directory: StreamDirectory, catalog: Catalog, generation: int, *, relink: bool) -> Catalog:
+    """Make the view of a catalog; the catalog as it is to be saved."""
     sources = []
     entries = []
     for entry in catalog.segments:
@@ -76,18 +84,24 @@ def _publish(directory: StreamDirectory, catalog: Catalog, generation: int, *, d
         sources.append((folder, meta))
         entries.append(entry.model_copy(update={"tantivy": segment_ids(meta)}))
     if sources:
-        publish(directory.view, sources, sources[-1][1])
+        publish(directory.view, sources, sources[-1][1], relink=relink)
     elif (directory.view / "meta.json").exists():
-        publish(directory.view, [], read_meta(directory.view))
-    published = catalog.model_copy(
+        _empty_view(directory)
+    return catalog.model_copy(
         update={
             "generation": generation,
             "segments": tuple(entries),
             "sealed_until": max(catalog.sealed_until, _sealed_until(entries)),
         }
     )
-    published.save(directory.catalog, durable=durable)
-    return published
+
+
+def _empty_view(directory: StreamDirectory) -> None:
+    """Show nothing, where there was something."""
+    try:
+        publish(directory.view, [], read_meta(directory.view))
+    except ValueError:  # it is not as it was written, and without it nothing is shown either
+        shutil.rmtree(directory.view)
 
 
 def _sealed_until(entries: Iterable[SegmentEntry]) -> int:

@@ -250,6 +250,7 @@ def _link_index(old: Sequence[SegmentDirectory], new: SegmentDirectory) -> None:
         stem = path.name.partition(".")[0]
         if len(stem) == INDEX_SEGMENT_DIGITS and stem not in live:
             path.unlink()
+    sync_directory(new.index)
 
 
 def sealed_runs(catalog: Catalog) -> list[list[SegmentEntry]]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from storage.catalog import SegmentEntry
 from storage.checked import add_checksum, checksum_holds
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
+from storage.view import read_meta, segment_ids
 
 META_VERSION = 1
 CHECKSUM_READ_BYTES = 1 << 20
@@ -70,15 +71,24 @@ def load_meta(segment: SegmentDirectory) -> SegmentMeta | None:
 
 
 def index_is_usable(segment: SegmentDirectory) -> bool:
-    """Whether all files of a sealed segment's index are there, at their length. Does not read them."""
+    """Whether all files of a sealed segment's index are there, at their length. Reads none but the engine's list."""
     meta = load_meta(segment)
-    if meta is None or not (segment.index / "meta.json").exists():
+    if meta is None or not can_be_shown(segment):
         return False
     for name, (size, _) in meta.files.items():
         path = segment.root / name
         if path != segment.data and (not path.exists() or path.stat().st_size != size):
             return False
     return True
+
+
+def can_be_shown(segment: SegmentDirectory) -> bool:
+    """Whether the engine's list of an index's segments can be read, and what it lists is there."""
+    try:
+        names = {name.replace("-", "") for name in segment_ids(read_meta(segment.index))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all((segment.index / f"{name}.idx").exists() for name in names)
 
 
 def recover_entries(directory: StreamDirectory) -> list[SegmentEntry]:

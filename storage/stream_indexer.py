@@ -13,12 +13,11 @@ from collections.abc import Callable
 
 from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
 from storage.format import FILE_HEADER
-from storage.paths import SegmentDirectory, StreamDirectory
+from storage.paths import StreamDirectory
 from storage.publication import Edit, Hold, edit
-from storage.segment import index_is_usable, recover_entries, seal
+from storage.segment import can_be_shown, index_is_usable, recover_entries, seal
 from storage.segment_indexer import SegmentIndexer
 from storage.synced import SyncedReader
-from storage.view import read_meta, segment_ids
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class StreamIndexer:
             self._look_for_segments()
             # What comes into being from now on has no index yet; what is there already should have one.
             self._old = frozenset[int]() if new else frozenset(self._firsts)
-            self._edit(self._reconciled)
+            self._edit(self._reconciled, relink=True)
         except BaseException:
             self._hold.release()
             raise
@@ -71,7 +70,7 @@ class StreamIndexer:
             if not segment.data.exists():
                 log.error("%s is gone; what was in it cannot be found any more", segment.data)
                 continue
-            usable = index_is_usable(segment) if entry.sealed else _can_be_shown(segment)
+            usable = index_is_usable(segment) if entry.sealed else can_be_shown(segment)
             if not usable and not entry.rebuilding:
                 log.warning("the index of %s is missing or of no use and is made anew", segment.root)
             asked = entry.rebuilding  # by `klomp rebuild`, or it was not finished
@@ -249,14 +248,14 @@ class StreamIndexer:
 
         self._edit(with_mark)
 
-    def _edit(self, change: Edit) -> None:
+    def _edit(self, change: Edit, *, relink: bool = False) -> None:
         """Change the catalog of this stream, and never that of another one that has its name now."""
 
         def checked(catalog: Catalog) -> Catalog:
             self._hold.check()
             return change(catalog)
 
-        edit(self.directory, checked)
+        edit(self.directory, checked, relink=relink)
 
     def abandon(self) -> None:
         """Let go without another word: the stream was deleted."""
@@ -289,15 +288,6 @@ class StreamIndexer:
             self._synced.close()
             self._synced = None
         self._hold.release()
-
-
-def _can_be_shown(segment: SegmentDirectory) -> bool:
-    """Whether the index of a segment that is not sealed can stay in the view until it is followed again."""
-    try:
-        names = {name.replace("-", "") for name in segment_ids(read_meta(segment.index))}
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return all((segment.index / f"{name}.idx").exists() for name in names)
 
 
 def _with_mended(catalog: Catalog, entry: SegmentEntry) -> Catalog:

@@ -14,7 +14,7 @@ of it is behind the data, or no entry at all, and never ahead of it. So whoever 
 writer may have to take back.
 
 While it is open the writer holds a lock on it. Where nobody holds that, nothing is being written, and what a writer
-would keep (`whole_batches_end`) is as good as what it noted.
+would keep (`find_end`) is as good as what it noted.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ class SyncedReader:
             if self._alone is None or self._alone[:2] != (inode, size):
                 # The writer that ended may not have come to it.
                 os.fdatasync(data_fd)
-                self._alone = inode, size, whole_batches_end(data_fd, synced, size)
+                found = find_end(data_fd, synced.until, synced.end, size, synced.end)
+                self._alone = inode, size, found.offset
             return self._alone[2]
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -177,10 +178,45 @@ class SyncedReader:
         os.close(self._fd)
 
 
-def whole_batches_end(data_fd: int, synced: Synced, size: int) -> int:
-    """The offset after the last whole batch in the first `size` bytes of a data file, looked for from `synced` on."""
-    end = synced.end
-    for found in frames(data_fd, synced.end, verify=True, expect=synced.until, size=size):
-        if isinstance(found, FrameHeader) and not found.continues:
-            end = found.end
-    return max(end, FILE_HEADER.size)
+class End(NamedTuple):
+    """Where a data file ends that a crash may have cut.
+
+    Attributes:
+        offset: After the last whole batch.
+        until: The number after its last record.
+        damaged: Stretches of bytes before it that are damaged.
+    """
+
+    offset: int
+    until: int
+    damaged: tuple[tuple[int, int], ...]
+
+
+def find_end(data_fd: int, first: int, synced_end: int, size: int, start: int = 0) -> End:
+    """Where the first `size` bytes of a data file end, by reading all of them from a frame's beginning on.
+
+    What no sync is known of may be there in part, and in any order. So behind what was noted the first bytes that are
+    no frame end the file, unless a later write begins behind them: then they were synced once, and are damaged.
+
+    Args:
+        data_fd: The data file, open for reading.
+        first: The number of the first record that can be found.
+        synced_end: How far it was said to be synced; 0 where that is not known.
+        size: Its length.
+        start: Where to begin.
+    """
+    offset, until = max(start, FILE_HEADER.size), first
+    tells = synced_end > 0  # whether the writer of this file marked where its writes begin
+    damaged: list[tuple[int, int]] = []
+    torn: End | None = None
+    for found in frames(data_fd, start, verify=True, expect=first, size=size):
+        if not isinstance(found, FrameHeader):
+            if torn is None and found.start >= max(synced_end, FILE_HEADER.size):
+                torn = End(offset, until, tuple(damaged))
+            damaged.append((found.start, found.end))
+            continue
+        if found.begins:
+            tells, torn = True, None
+        if not found.continues:
+            offset, until = found.end, found.until
+    return torn if torn is not None and tells else End(offset, until, tuple(damaged))

@@ -31,13 +31,17 @@ def segment_ids(meta: dict[str, Any]) -> tuple[str, ...]:
     return tuple(segment["segment_id"] for segment in meta["segments"])
 
 
-def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: dict[str, Any]) -> None:
+def publish(
+    view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: dict[str, Any], *, relink: bool = False
+) -> None:
     """Make `view` an index over all segments of the sources.
 
     Args:
         view: The folder of the view; made when missing.
         sources: Folder and `meta.json` of each index. All must have one schema.
         empty: A `meta.json` of the same schema, for settings.
+        relink: Whether to look for every link, not only for the last of each index segment, and to keep no others: a
+            loss of power may have taken some, because they are not synced.
 
     Raises:
         FileNotFoundError: a source's segment was merged away meanwhile; read its `meta.json` again.
@@ -52,7 +56,7 @@ def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: d
             prefix = segment["segment_id"].replace("-", "")
             wanted.add(prefix)
             segments.append(segment)
-            if f"{prefix}.idx" in present:
+            if not relink and f"{prefix}.idx" in present:
                 continue
             if names is None:
                 names = os.listdir(folder)
@@ -66,7 +70,7 @@ def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: d
     meta = {**empty, "segments": segments, "opstamp": 0}
     meta.pop("payload", None)
     write_atomically(view / META, orjson.dumps(meta), durable=False)
-    previous = _previous_segments(view)
+    previous = set() if relink else _previous_segments(view)
     for name in present:
         stem, dot, _ = name.partition(".")
         # Files of the list before stay for one round: a reader may be about to open them.
@@ -78,6 +82,6 @@ def publish(view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: d
 
 def _previous_segments(view: Path) -> set[str]:
     try:
-        return set((view / "previous.txt").read_text().split())
+        return set((view / "previous.txt").read_text(errors="replace").split())
     except FileNotFoundError:
         return set()

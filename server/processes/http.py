@@ -25,7 +25,7 @@ from server.streams import StreamAdmin, rotation_of
 from server.turns import Turns
 from storage.locks import hold_lock
 from storage.metadata import Metadata
-from storage.paths import DataDirectory
+from storage.paths import DataDirectory, make_durably
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
     Raises:
         StoreLocked: another process writes to this data directory.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    make_durably(settings.data)
     hold_lock(settings.data / "writer.lock", "another process writes to this data directory")
     # A request crosses from granian's threads to the loop and back; uvloop does it for a fifth less.
     uvloop.run(_serve(settings))

@@ -18,7 +18,7 @@ from storage.documents import Documents
 from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.notifications import Notifications
-from storage.paths import DataDirectory
+from storage.paths import DataDirectory, make_durably
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     data = DataDirectory(settings.data)
-    data.root.mkdir(parents=True, exist_ok=True)
+    make_durably(data.root)
     hold_lock(data.root / "scheduler.lock", "another process runs the jobs of this data directory")
     metadata = Metadata(data.metadata)
     runner = JobRunner(JOBS.values(), JobContext(data, metadata, now_us, stop.is_set))
