@@ -16,6 +16,7 @@ from dsl.errors import Mistake, QueryError
 from dsl.evaluate import matches
 from dsl.limits import DEFAULT, Limits
 from dsl.parse import parse
+from dsl.table import empty
 from dsl.time import format_instant
 from server.answer import Answer
 from server.engine.asked import Asked, Partial, out_of_time
@@ -167,7 +168,7 @@ class Engine:
 
 def _empty(query: Query, now_us: int) -> Answer:
     """The answer of a query that had no time to find anything."""
-    answer = Answer(records=[], now=format_instant(now_us), groups=[] if query.grouped else None)
+    answer = Answer(records=[], now=format_instant(now_us), groups=empty(query) if query.grouped else None)
     out_of_time(answer, "the query takes longer than it may")
     answer.cursor = query.after
     return answer
