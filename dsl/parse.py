@@ -40,14 +40,23 @@ def parse(
     Raises:
         QueryError: everything that is wrong with it; its `text` is this text.
     """
-    bounds = ReadLimits(limits.text_characters_max, limits.depth_max)
-    form = (
-        _read_again(text, syntax, bounds) if len(text) <= KEPT_CHARACTERS_MAX else _read(text, syntax, bounds)
-    )
+    form = read_form(text, syntax, limits=limits)
     try:
         return analyze(form, limits=limits, now_us=now_us, unbound=unbound)
     except QueryError as error:
         raise QueryError(error.mistakes, text) from None
+
+
+def read_form(text: str, syntax: Syntax, *, limits: Limits = DEFAULT) -> Form:
+    """The form that a text is, whatever it says.
+
+    Raises:
+        QueryError: it is none.
+    """
+    bounds = ReadLimits(limits.text_characters_max, limits.depth_max)
+    return (
+        _read_again(text, syntax, bounds) if len(text) <= KEPT_CHARACTERS_MAX else _read(text, syntax, bounds)
+    )
 
 
 def _read(text: str, syntax: Syntax, bounds: ReadLimits) -> Form:

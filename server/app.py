@@ -16,9 +16,11 @@ from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
 from server.notify.documents import ChannelKind, SavedChannels
+from server.parameters import KnownParameters
 from server.resources.channels import TestedChannel
 from server.resources.deletions import Delete, DeletionList
 from server.resources.documents import document_routes
+from server.resources.explain import Explain
 from server.resources.health import Health, Ready
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
@@ -65,6 +67,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     """The ASGI application."""
     app: falcon.asgi.App[Any, Any] = WatchingApp()
     errors.install(app)
+    app.add_middleware(KnownParameters())
     logs = Logs(parts.ingest, parts.store, parts.settings)
     query = Query(parts.engine, parts.turns)
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
@@ -77,6 +80,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/streams/{stream}/logs", logs),
         ("/query", query),
         ("/v1/query", query),
+        ("/v1/explain", Explain(parts.engine, parts.turns)),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),
         ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.turns)),

@@ -206,6 +206,18 @@ class Client:
         headers = {"Content-Type": "application/edn", "Accept": "application/json"}
         return self._answer(self._request("POST", path, headers, text.encode()))
 
+    def explain(self, text: str, *, after: str | None = None, run: bool = False) -> dict[str, Any]:
+        """How the server would answer an EDN question; with `run` what that took.
+
+        Raises:
+            ClientError: as `query`.
+        """
+        said = {"after": after, "run": "true" if run else None}
+        parameters = urlencode({name: value for name, value in said.items() if value is not None})
+        path = "/v1/explain" + (f"?{parameters}" if parameters else "")
+        headers = {"Content-Type": "application/edn", "Accept": "application/json"}
+        return self._answer(self._request("POST", path, headers, text.encode()))
+
     def streams(self) -> list[dict[str, Any]]:
         """Every stream with its records, sizes and range of time.
 

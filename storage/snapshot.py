@@ -5,7 +5,9 @@ It keeps answering from that state while records pour in and segments are droppe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import tantivy
@@ -19,6 +21,18 @@ from storage.queries import FieldQueries, all_of, any_of
 from storage.stop import Stop, panics_named
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
+
+
+@dataclass(slots=True)
+class Work:
+    """What was asked of a snapshot so far, and how long that took."""
+
+    searches: int = 0
+    aggregations: int = 0
+    index_s: float = 0.0
+    fetched: int = 0
+    fetched_bytes: int = 0
+    fetch_s: float = 0.0
 
 
 class Address(NamedTuple):
@@ -49,6 +63,7 @@ class Snapshot:
         self._owners = owners
         self._index = index
         self.stop = stop or Stop()  # when questions are given up
+        self.work = Work()
         self._unreadable: set[tuple[str, int]] = (
             set()
         )  # records that were found and could not be read, so far
@@ -145,6 +160,7 @@ class Snapshot:
     def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
         """The records at these addresses, in their order; those that cannot be read are left out and counted."""
         self.check_deadline()
+        begun_s = time.perf_counter()
         wanted = list(addresses)
         out: list[Stored | None] = [None] * len(wanted)
         for stream in {address.stream for address in wanted}:
@@ -159,6 +175,9 @@ class Snapshot:
                 for address, record in zip(wanted, out, strict=True)
                 if record is None
             )
+        self.work.fetched += len(found)
+        self.work.fetched_bytes += sum(len(record.line) for record in found)
+        self.work.fetch_s += time.perf_counter() - begun_s
         return found
 
     def aggregate(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +188,8 @@ class Snapshot:
         """
         assert self._searcher is not None
         self.check_deadline()
+        begun_s = time.perf_counter()
+        self.work.aggregations += 1
         try:
             with panics_named():
                 return dict(self._searcher.aggregate(query, aggregations))
@@ -179,12 +200,19 @@ class Snapshot:
                     "group by fewer fields, take a larger bucket or a narrower :time",
                 ) from error
             raise
+        finally:
+            self.work.index_s += time.perf_counter() - begun_s
 
     def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
         assert self._searcher is not None
         self.check_deadline()
-        with panics_named():
-            return self._searcher.search(query, limit=limit, **options)
+        begun_s = time.perf_counter()
+        self.work.searches += 1
+        try:
+            with panics_named():
+                return self._searcher.search(query, limit=limit, **options)
+        finally:
+            self.work.index_s += time.perf_counter() - begun_s
 
     def _ordered(
         self, query: Query, limit: int, field: str, *, oldest_first: bool, time_us: int | None = None

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, Aggregate, AggregateKind
-from dsl.aggregates.held import Held
 from dsl.analysis import Analysis
 from dsl.forms import Form
 from dsl.nodes import Predicate
-from dsl.record import Record
 
 
 class Count(Aggregate):
@@ -25,25 +23,20 @@ class Count(Aggregate):
         """The number of records of a group."""
         return int(result["doc_count"])
 
-    def accumulator(self, held: Held) -> Accumulator:
+    def accumulator(self) -> Accumulator:
         """Zero."""
-        del held
-        return Counted()
+        return _Counted()
 
 
-class Counted:
-    """How many records were taken in."""
-
+class _Counted:
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, values: Sequence[Any], record: Record) -> None:
-        """One more."""
-        del values, record
+    def add(self, values: Sequence[Any]) -> None:
+        del values
         self.count += 1
 
     def result(self) -> int:
-        """How many."""
         return self.count
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, tidy, write_field
-from dsl.aggregates.held import Held
-from dsl.record import NUMBERS, TIMESTAMP, Record
+from dsl.record import NUMBERS, TIMESTAMP
 
 
 class Min(FieldAggregate):
@@ -26,9 +25,8 @@ class Min(FieldAggregate):
         """The least; whole where it is."""
         return tidy(result["value"])
 
-    def accumulator(self, held: Held) -> Accumulator:
+    def accumulator(self) -> Accumulator:
         """Nothing yet."""
-        del held
         return _Min()
 
 
@@ -36,8 +34,7 @@ class _Min:
     def __init__(self) -> None:
         self.found: float | None = None
 
-    def add(self, values: Sequence[Any], record: Record) -> None:
-        del record
+    def add(self, values: Sequence[Any]) -> None:
         for value in values:
             if type(value) in NUMBERS and (self.found is None or value < self.found):
                 self.found = value

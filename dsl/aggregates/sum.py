@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, tidy, write_field
-from dsl.aggregates.held import Held
 from dsl.analysis import INTEGER_MAX, INTEGER_MIN
-from dsl.record import Record
 
 
 class Sum(FieldAggregate):
@@ -15,17 +13,16 @@ class Sum(FieldAggregate):
 
     op: Literal["sum"] = "sum"
 
-    def native(self, column: str) -> dict[str, Any]:
-        """The index's sum, and beside it how large the numbers are."""
-        return {"stats": {"field": column}}
+    def native(self, column: str) -> dict[str, Any] | None:
+        """The index's sum."""
+        return {"sum": {"field": column}}
 
     def read(self, result: dict[str, Any]) -> int | float:
         """The sum; whole where it is."""
-        return tidy(result["sum"]) or 0
+        return tidy(result["value"]) or 0
 
-    def accumulator(self, held: Held) -> Accumulator:
+    def accumulator(self) -> Accumulator:
         """Nothing yet."""
-        del held
         return _Summed()
 
 
@@ -36,8 +33,7 @@ class _Summed:
         self.whole = 0
         self.others: list[float] = []
 
-    def add(self, values: Sequence[Any], record: Record) -> None:
-        del record
+    def add(self, values: Sequence[Any]) -> None:
         for value in values:
             if type(value) is int:
                 self.whole += value

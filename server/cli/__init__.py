@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": Lazy("server.cli.serve:serve", "Run the store: HTTP server, indexer and jobs."),
     "ingest": Lazy("server.cli.ingest:ingest", "Send files of logs, or what comes in on a pipe."),
     "query": Lazy("server.cli.query:query", "Ask a question in EDN."),
+    "explain": Lazy("server.cli.explain:explain", "Say how a question is answered, and what it costs."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "check": Lazy("server.cli.check:check", "Read all that is stored and say what is damaged."),
     "rebuild": Lazy("server.cli.rebuild:rebuild", "Make indexes again from the data."),

@@ -3,20 +3,19 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import orjson
 from rich.console import Console
 
 from dsl.errors import QueryError
-from dsl.reader import read
 from server.answer import Answer
 from server.cli.common import Failure, client_failures, counted, grouped, url_option, visible
+from server.cli.question import exit_rendered, question_options, question_text, whole_question
 from server.cli.table import print_table
 from server.client import Client, RefusedError
 from server.encode import csv, edn, json, ndjson
-from storage.paths import STREAM_NAME
 
 ENCODERS: dict[str, Callable[[Answer], bytes]] = {
     "json": json.encode,
@@ -29,14 +28,7 @@ ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
 
 
 @click.command
-@click.argument("question", required=False)
-@click.option("--file", "file", type=click.File("rb"), help="Read the question from a file.")
-@click.option(
-    "--from", "streams", multiple=True, metavar="STREAM", help="Complete a predicate: where to look."
-)
-@click.option("--last", metavar="DURATION", help='Complete a predicate: how far back, like "1h".')
-@click.option("--limit", type=click.IntRange(0), help="Complete a predicate: how many rows at most.")
-@click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
+@question_options
 @click.option(
     "--format",
     "form",
@@ -45,11 +37,6 @@ ROWS_ONLY = frozenset({"ndjson", "csv"})  # formats with no room for the cursor
 )
 @click.option(
     "--width", type=click.IntRange(0), help="Of the table; 0 is as wide as it gets. [default: the terminal's]"
-)
-@click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Ask a folder of data itself, without a server.",
 )
 @url_option
 def query(
@@ -77,7 +64,7 @@ def query(
 
     Exit code: 0 answered, 2 a mistake in the question or no answer.
     """  # noqa: D301  # \b keeps lines as they are
-    text = _document(_text(question, file), streams, last, limit)
+    text = whole_question(question_text(question, file), streams, last, limit)
     answer = _ask_server(text, url, after) if data is None else _ask_folder(text, data, after)
     form = form or ("table" if sys.stdout.isatty() else "ndjson")
     if form == "table":
@@ -88,51 +75,6 @@ def query(
         click.echo(f"warning: {visible(warning)}", err=True)
 
 
-def _text(question: str | None, file: Any) -> str:
-    if question is not None and file is not None:
-        raise click.UsageError("a question and --file: give one of them")
-    if question == "-":
-        file = sys.stdin.buffer
-    if file is None:
-        return question or ""
-    try:
-        return bytes(file.read()).decode()
-    except UnicodeDecodeError as error:
-        raise Failure(f"the question is not UTF-8 at byte {error.start}") from error
-
-
-def _document(text: str, streams: tuple[str, ...], last: str | None, limit: int | None) -> str:
-    """The whole question: `text` itself where it is one, else the map that has it as its `:where`."""
-    start = text.lstrip()
-    completes = bool(streams) or last is not None or limit is not None
-    if start and not start.startswith("["):
-        if completes:
-            raise click.UsageError(
-                "--from, --last and --limit complete a predicate; a whole question has :from, :time, :limit"
-            )
-        return text
-    if not start and not completes:
-        raise click.UsageError("""no question; ask one like: klomp query '[:= :level "error"]'""")
-    if start:
-        try:
-            read(text)  # alone first, so that a mistake in it is shown in what was typed
-        except QueryError as error:
-            _exit_rendered(error.render())
-    parts = [f":where {text.strip()}"] if start else []
-    for name in streams:
-        if name != "*" and not STREAM_NAME.match(name):
-            raise click.BadParameter(f"no name of a stream: {name!r}", param_hint="--from")
-    if "*" in streams:
-        parts.append(":from :*")
-    elif streams:
-        parts.append(f":from [{' '.join(map(edn.name, streams))}]")
-    if last is not None:
-        parts.append(f":time {{:last {edn.string(last)}}}")
-    if limit is not None:
-        parts.append(f":limit {limit}")
-    return "{" + "\n ".join(parts) + "}"
-
-
 def _ask_server(text: str, url: str, after: str | None) -> Answer:
     with client_failures():
         try:
@@ -141,7 +83,7 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
         except RefusedError as error:
             if error.rendered is None:
                 raise
-            _exit_rendered(error.rendered)
+            exit_rendered(error.rendered)
     return Answer(
         records=[orjson.dumps(row) for row in found["rows"]],
         now=found["now"],
@@ -152,7 +94,6 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
         warnings=found.get("warnings", []),
         approximate=found.get("approximate", {}),
         columns=found.get("columns"),
-        times=found.get("times"),
     )
 
 
@@ -164,15 +105,9 @@ def _ask_folder(text: str, data: Path, after: str | None) -> Answer:
         with open_embedded(data) as engine:
             return engine.query(text, after=after)
     except QueryError as error:
-        _exit_rendered(error.render(text))
+        exit_rendered(error.render(text))
     except StoreError as error:
         raise Failure(error.message, error.hint or None) from error
-
-
-def _exit_rendered(rendered: str) -> NoReturn:
-    for line in rendered.split("\n"):
-        click.echo(visible(line), err=True)
-    raise SystemExit(Failure.exit_code)
 
 
 def _print_encoded(answer: Answer, form: str) -> None:

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
+from dsl.analyze import analyze
 from dsl.ast import Query
 from dsl.compile import compile_predicate
 from dsl.cursor import BadCursor, decode, now_of
 from dsl.errors import Mistake, QueryError
 from dsl.evaluate import matches
+from dsl.explain import defaults_of, rewrites_of, take_flag
 from dsl.limits import DEFAULT, Limits
-from dsl.parse import parse
-from dsl.table import empty
+from dsl.parse import parse, read_form
+from dsl.printer import query_hash, to_edn, to_json
 from dsl.time import format_instant
 from server.answer import Answer
 from server.engine.asked import Asked, Partial, out_of_time
+from server.engine.explain import checked_of, explained_of
 from server.engine.grouping import grouped
 from server.engine.matching import Matching
 from server.engine.rows import page
@@ -136,6 +140,90 @@ class Engine:
         else:
             page(query, matching, now_us, answer, partial=partial, limits=self._limits)
 
+    def explain(
+        self,
+        text: str,
+        *,
+        syntax: Literal["edn", "json"] = "edn",
+        after: str | None = None,
+        run: bool = False,
+        asked: Asked | None = None,
+    ) -> dict[str, Any]:
+        """How a query is understood and answered, as plain data.
+
+        Args:
+            text: The document; it may say `:run` itself.
+            syntax: How it is written.
+            after: A cursor, in place of the document's own.
+            run: Whether to run it too, and say what that took.
+            asked: What is shared with whoever waits for the answer.
+
+        Raises:
+            QueryError: the document has mistakes; all of them.
+            UnknownStream: it names a stream that is not there.
+            QueryTimeout: it takes too long.
+        """
+        with panics_named():
+            return self._explain(text, syntax, after, run, asked or Asked())
+
+    def _explain(
+        self, text: str, syntax: Literal["edn", "json"], after: str | None, run: bool, asked: Asked
+    ) -> dict[str, Any]:
+        now_us = self._clock()
+        try:
+            form, told = take_flag(read_form(text, syntax, limits=self._limits), "run")
+            query = analyze(form, limits=self._limits, now_us=now_us)
+        except QueryError as error:
+            raise QueryError(error.mistakes, text) from None
+        if after is not None:
+            query = _continued(query, after, text)
+        now_us = now_of(query, now_us)
+        asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
+        snapshot = self._store.snapshot(self._streams(query), asked.stop)
+        understood = {
+            "query": {
+                "edn": to_edn(query),
+                "json": to_json(query),
+                "kind": "groups" if query.grouped else "rows",
+                "hash": query_hash(query),
+            },
+            "rewritten": [asdict(one) for one in rewrites_of(query, form, syntax)],
+            "defaults": defaults_of(query, form),
+            "now": format_instant(now_us),
+        }
+        explained = explained_of(query, snapshot, self._matching(query, snapshot, now_us), now_us)
+        try:
+            ran = self._ran(query, now_us, asked) if run or told else None
+        except QueryError as error:
+            raise QueryError(error.mistakes, text) from None
+        return {**understood, **explained, "ran": ran}
+
+    def _ran(self, query: Query, now_us: int, asked: Asked) -> dict[str, Any]:
+        """What it really took. The answer is thrown away."""
+        begun_s = time.perf_counter()
+        snapshot = self._store.snapshot(self._streams(query), asked.stop)
+        answer = Answer(records=[], now=format_instant(now_us))
+        partial = Partial(wanted=True)
+        self._fill(query, snapshot, now_us, answer, partial)
+        took_s = time.perf_counter() - begun_s
+        work = replace(snapshot.work)
+        return {
+            "complete": partial.reason is None,
+            "rows": len(answer.groups) if answer.groups is not None else len(answer.records),
+            "took_ms": round(took_s * 1000, 3),
+            "index": {
+                "searches": work.searches,
+                "aggregations": work.aggregations,
+                "took_ms": round(work.index_s * 1000, 3),
+            },
+            "read": {
+                "records": work.fetched,
+                "bytes": work.fetched_bytes,
+                "took_ms": round(work.fetch_s * 1000, 3),
+            },
+            **checked_of(query, self._matching(query, snapshot, now_us), now_us),
+        }
+
     def matching(self, query: Query, now_us: int, stop: Stop | None = None) -> Matching | None:
         """The records that a query is about, whatever it wants of them; None where there are none at all.
 
@@ -168,7 +256,7 @@ class Engine:
 
 def _empty(query: Query, now_us: int) -> Answer:
     """The answer of a query that had no time to find anything."""
-    answer = Answer(records=[], now=format_instant(now_us), groups=empty(query) if query.grouped else None)
+    answer = Answer(records=[], now=format_instant(now_us), groups=[] if query.grouped else None)
     out_of_time(answer, "the query takes longer than it may")
     answer.cursor = query.after
     return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 import falcon.asgi
@@ -14,12 +14,15 @@ from server.callers import client_of, gone_of
 from server.deletions import Deletions
 from server.engine.asked import Asked
 from server.errors import RequestError
+from server.parameters import Parameters
 from server.resources.query import QUERY_BYTES_MAX, decoded, syntax_of
 from server.turns import Turns
 
 
 class Delete:
     """Takes requests to delete."""
+
+    parameters: ClassVar[Parameters] = {"POST": ("dry-run",)}
 
     def __init__(self, deletions: Deletions, turns: Turns) -> None:
         self._deletions = deletions

@@ -16,7 +16,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import falcon
 import falcon.asgi
@@ -29,6 +29,7 @@ from server.bodies import read_body
 from server.documents import SavedDocuments
 from server.encode import choose_data, edn
 from server.errors import RequestError
+from server.parameters import Parameters
 from server.resources.query import QUERY_BYTES_MAX, decoded, syntax_of
 from storage.documents import Document
 
@@ -64,6 +65,8 @@ class DocumentList(DocumentResource):
 
 class OneDocument(DocumentResource):
     """One document."""
+
+    parameters: ClassVar[Parameters] = {"GET": ("version",)}
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """What it says; 304 where If-None-Match has its version."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 import falcon.asgi
@@ -11,6 +11,7 @@ import orjson
 
 from server.errors import RequestError
 from server.jobs import JOBS
+from server.parameters import Parameters
 from storage.metadata import JOBS_LISTED_MAX, JobRow, Metadata
 from storage.times import format_time
 
@@ -19,6 +20,8 @@ LIMIT_DEFAULT = 100
 
 class Jobs:
     """Lists jobs and their latest runs."""
+
+    parameters: ClassVar[Parameters] = {"GET": ("kind", "limit")}
 
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata

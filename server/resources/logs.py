@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 import falcon.asgi
@@ -13,6 +13,7 @@ import orjson
 from server.bodies import read_body
 from server.errors import RequestError
 from server.ingest import Ingest, Outcome, Retry
+from server.parameters import Parameters
 from server.protocols import decoder
 from server.settings import Settings
 from storage.format import TICKET_KEY_BYTES_MAX
@@ -39,6 +40,8 @@ def _retry(req: falcon.asgi.Request, body: bytes) -> Retry | None:
 
 class Logs:
     """Takes batches of records."""
+
+    parameters: ClassVar[Parameters] = {"POST": ("refresh",)}
 
     def __init__(self, ingest: Ingest, store: Store, settings: Settings) -> None:
         self._ingest = ingest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import falcon
 import falcon.asgi
@@ -13,6 +13,7 @@ from server.encode import choose
 from server.engine import Engine
 from server.engine.asked import Asked
 from server.errors import RequestError
+from server.parameters import Parameters
 from server.turns import Turns
 from storage.errors import QueryTimeout
 
@@ -21,6 +22,8 @@ QUERY_BYTES_MAX = 1 << 18  # 64 Ki characters of up to four bytes
 
 class Query:
     """Answers queries."""
+
+    parameters: ClassVar[Parameters] = {"POST": ("after",)}
 
     def __init__(self, engine: Engine, turns: Turns) -> None:
         self._engine = engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 import falcon.asgi
@@ -10,6 +10,7 @@ import orjson
 
 from server.bodies import read_body
 from server.errors import RequestError
+from server.parameters import Parameters
 from server.protocols import edn
 from server.streams import StreamAdmin
 from storage.errors import BadRecord
@@ -19,6 +20,8 @@ SETTINGS_BYTES_MAX = 64 << 10  # a hundred times what all settings take
 
 class Stream:
     """One stream."""
+
+    parameters: ClassVar[Parameters] = {"DELETE": ("confirm",)}
 
     def __init__(self, admin: StreamAdmin) -> None:
         self._admin = admin

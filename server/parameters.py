@@ -1,0 +1,49 @@
+"""Parameters in URLs: a request with one that its path does not know is refused, never half understood.
+
+A resource says which it knows, by method: `parameters = {"GET": ("kind", "limit")}`; of the others there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import falcon.asgi
+
+from server.errors import RequestError
+
+Parameters = Mapping[str, Sequence[str]]
+
+
+class KnownParameters:
+    """Looks at every request that has a resource, before the resource does."""
+
+    async def process_resource(
+        self,
+        req: falcon.asgi.Request,
+        _resp: falcon.asgi.Response,
+        resource: object,
+        _params: dict[str, Any],
+    ) -> None:
+        """Go on only if every parameter is known.
+
+        Raises:
+            RequestError: `unknown-parameter` (400).
+        """
+        if not req.params:
+            return
+        methods: Parameters = getattr(resource, "parameters", {})
+        known = methods.get(req.method, ())
+        for name in req.params:
+            if name not in known:
+                raise RequestError(
+                    400, "unknown-parameter", f"no parameter {name!r} at {req.path}", _hint(name, known)
+                )
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are: {', '.join(known)}" if known else "there are none: leave it out"

@@ -1,0 +1,17 @@
+"""Whether a segment can hold anything that a question is about, from the catalog alone."""
+
+from __future__ import annotations
+
+from storage.catalog import SegmentEntry
+
+
+def overlaps(entry: SegmentEntry, low_us: int | None, high_us: int | None) -> bool:
+    """Whether a record of the segment may have a time in [low, high); None is an open end."""
+    if entry.min_us is None or entry.max_us is None:
+        return False  # nothing of it is indexed yet
+    return (low_us is None or low_us <= entry.max_us) and (high_us is None or entry.min_us < high_us)
+
+
+def holds_numbers(entry: SegmentEntry, low: int | None, until: int | None) -> bool:
+    """Whether a record of the segment may have a number in [low, until); None is an open end."""
+    return (low is None or low < entry.until) and (until is None or entry.first < until)
