@@ -6,7 +6,7 @@ It keeps answering from that state while records pour in and segments are droppe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from storage.datafiles import Stored, StreamData
 from storage.errors import ResultTooLarge
 from storage.queries import FieldQueries, all_of, any_of
 from storage.stop import Stop, panics_named
+from storage.tiers import TIER_RECORDS, Part, tiers
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
 
@@ -43,35 +44,59 @@ class Address(NamedTuple):
     stream: str
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """An open index over some segments.
+
+    Attributes:
+        owners: The stream of each index segment, in the searcher's order; or of all of them.
+    """
+
+    index: tantivy.Index
+    searcher: tantivy.Searcher
+    owners: tuple[str, ...]
+
+    def stream_of(self, place: tantivy.DocAddress) -> str:
+        """The stream of a record."""
+        return self.owners[place.segment_ord] if len(self.owners) > 1 else self.owners[0]
+
+
 class Snapshot:
-    """The published records of some streams at one moment."""
+    """The published records of some streams at one moment.
+
+    Args:
+        catalogs: What is published of each stream.
+        data: Their data files.
+        whole: The index over all segments that are asked; None where there are none.
+        parts: Those segments.
+        open_slice: Opens an index over some of them; None where they have been replaced meanwhile.
+        stop: When questions are given up.
+    """
 
     def __init__(
         self,
         catalogs: dict[str, Catalog],
         data: dict[str, StreamData],
-        index: tantivy.Index | None,
-        searcher: tantivy.Searcher | None,
-        owners: tuple[str, ...],
+        whole: Slice | None,
+        parts: Sequence[Part] = (),
+        open_slice: Callable[[Sequence[Part]], Slice | None] = lambda _: None,
         *,
         stop: Stop | None = None,
     ) -> None:
         self.catalogs = catalogs
+        self.parts = parts
         self._data = data
-        self._searcher = searcher
+        self._whole = whole
+        self._open_slice = open_slice
         self._single = next(iter(data)) if len(data) == 1 else None
-        self._owners = owners
-        self._index = index
-        self.stop = stop or Stop()  # when questions are given up
+        self._index = whole.index if whole else None
+        self._searcher = whole.searcher if whole else None
+        self.stop = stop or Stop()
         self.work = Work()
         self._unreadable: set[tuple[str, int]] = (
             set()
         )  # records that were found and could not be read, so far
-        self.queries = (
-            FieldQueries(index, searcher, self.check_deadline)
-            if index is not None and searcher is not None
-            else None
-        )
+        self.queries = FieldQueries(whole.index, whole.searcher, self.stop.check) if whole else None
 
     @property
     def is_empty(self) -> bool:
@@ -85,7 +110,7 @@ class Snapshot:
 
     def count(self, query: Query) -> int:
         """How many records match, exactly."""
-        return int(self._search(query, 1, count=True).count or 0)  # type: ignore[attr-defined]
+        return int(self._search(self._whole, query, 1, count=True).count or 0)  # type: ignore[attr-defined]
 
     def newest(
         self, query: Query, limit: int, *, after: Address | None = None, oldest_first: bool = False
@@ -100,7 +125,28 @@ class Snapshot:
         """
         if after is not None:
             query = all_of([query, self._beyond(after, oldest_first=oldest_first)])
-        found = self._ordered(query, limit + 1, ix.TIMESTAMP, oldest_first=oldest_first)
+        if self._whole is None:
+            return []
+        if self.records <= TIER_RECORDS:
+            return self._newest(self._whole, query, limit, oldest_first=oldest_first)
+        after_us = None if after is None else after.time_us
+        for tier in tiers(self.parts, oldest_first=oldest_first, after_us=after_us, first=TIER_RECORDS):
+            if tier.edge_us is None:
+                break
+            part = self._open_slice(tier.parts)
+            if part is None:
+                break
+            found = self._newest(part, query, limit, oldest_first=oldest_first)
+            # At the same time as the edge there may be others that come before.
+            if len(found) == limit and (
+                found[-1].time_us < tier.edge_us if oldest_first else found[-1].time_us > tier.edge_us
+            ):
+                return found
+        return self._newest(self._whole, query, limit, oldest_first=oldest_first)
+
+    def _newest(self, part: Slice, query: Query, limit: int, *, oldest_first: bool) -> list[Address]:
+        """The next records of some segments."""
+        found = self._ordered(query, limit + 1, ix.TIMESTAMP, oldest_first=oldest_first, part=part)
         if len(found) > limit and found[limit - 1].time_us == found[limit].time_us:
             # Equal times cross the edge of the page, and the engine promises no order among them: ask for those again.
             edge = found[limit].time_us
@@ -110,7 +156,9 @@ class Snapshot:
                 room = limit - len(found)
                 if room > 0:
                     wanted = all_of([query, at_edge, *self._of_stream([stream])])
-                    found += self._ordered(wanted, room, ix.NUMBER, oldest_first=oldest_first, time_us=edge)
+                    found += self._ordered(
+                        wanted, room, ix.NUMBER, oldest_first=oldest_first, time_us=edge, part=part
+                    )
         found.sort(
             key=lambda address: (-address.time_us, address.stream, -address.number), reverse=oldest_first
         )
@@ -203,37 +251,46 @@ class Snapshot:
         finally:
             self.work.index_s += time.perf_counter() - begun_s
 
-    def _search(self, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
-        assert self._searcher is not None
+    def _search(self, part: Slice | None, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
+        assert part is not None
         self.check_deadline()
         begun_s = time.perf_counter()
         self.work.searches += 1
         try:
             with panics_named():
-                return self._searcher.search(query, limit=limit, **options)
+                return part.searcher.search(query, limit=limit, **options)
         finally:
             self.work.index_s += time.perf_counter() - begun_s
 
     def _ordered(
-        self, query: Query, limit: int, field: str, *, oldest_first: bool, time_us: int | None = None
+        self,
+        query: Query,
+        limit: int,
+        field: str,
+        *,
+        oldest_first: bool,
+        time_us: int | None = None,
+        part: Slice | None = None,
     ) -> list[Address]:
         """Matches by one column; `time_us` is the time of all of them where the column is another."""
-        if self._searcher is None:
+        part = part or self._whole
+        if part is None:
             return []
         order = tantivy.Order.Asc if oldest_first else tantivy.Order.Desc
-        limit = min(limit, max(self._searcher.num_docs, 1))  # the engine makes room for as many at once
-        hits = self._search(query, limit, count=False, order_by_field=field, order=order).hits
+        limit = min(limit, max(part.searcher.num_docs, 1))  # the engine makes room for as many at once
+        hits = self._search(part, query, limit, count=False, order_by_field=field, order=order).hits
         places = [place for _, place in hits]
+        streams = [part.stream_of(place) for place in places]
         if field == ix.NUMBER:
-            return [Address(time_us or 0, int(key), self._stream(place)) for key, place in hits]
-        numbers = self._searcher.fast_field_values(ix.NUMBER, places)
+            return [
+                Address(time_us or 0, int(key), stream)
+                for (key, _), stream in zip(hits, streams, strict=True)
+            ]
+        numbers = part.searcher.fast_field_values(ix.NUMBER, places)
         return [
-            Address(int(key), int(number), self._stream(place))  # type: ignore[arg-type]
-            for (key, place), number in zip(hits, numbers, strict=True)
+            Address(int(key), int(number), stream)  # type: ignore[arg-type]
+            for (key, _), number, stream in zip(hits, numbers, streams, strict=True)
         ]
-
-    def _stream(self, place: tantivy.DocAddress) -> str:
-        return self._single or self._owners[place.segment_ord]
 
     def _range(self, field: str, kind: FieldType, low: int | None, high: int | None) -> Query:
         assert self._index is not None

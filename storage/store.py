@@ -7,8 +7,10 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,28 @@ from storage.catalog import Catalog, CatalogFile
 from storage.datafiles import FrameCache, StreamData, StreamFiles
 from storage.errors import IndexBusy, UnknownStream
 from storage.paths import DataDirectory, check_stream_name
-from storage.snapshot import Snapshot
+from storage.pruning import overlaps
+from storage.snapshot import Slice, Snapshot
 from storage.stop import Stop
+from storage.tiers import Part
 from storage.times import format_time
 from storage.view import publish, read_meta
 
 OPEN_TRIES = 50  # an index may be replaced while it is opened; every try takes some milliseconds
+VIEWS_MAX = 64  # open at once, the one used longest ago closed first: an index takes some memory and handles
 UNUSED_S = 60.0  # what nobody asked for so long is closed: opening it again takes milliseconds
 
 
-class _View:
-    """An open index over a view directory, reloaded when what it shows has changed."""
+_Key = Hashable
+"""Which streams, or which segments, a view is of."""
 
-    def __init__(self, path: Path) -> None:
+
+class _View:
+    """An open index over a folder, opened again when what it shows has changed."""
+
+    def __init__(self, path: Path, streams: tuple[str, ...]) -> None:
+        self.path = path
+        self.streams = streams
         self.index = ix.open_index(path)
         self.index.config_reader("manual", 0)
         self.stamp: Any = None
@@ -45,7 +56,7 @@ class Store:
         self._cache = FrameCache()
         self._catalogs: dict[str, CatalogFile] = {}
         self._files: dict[str, StreamFiles] = {}
-        self._views: dict[tuple[str, ...], _View] = {}
+        self._views: OrderedDict[_Key, _View] = OrderedDict()  # the one used last is last
         self._lock = threading.RLock()
         self._own_views = data.views / str(os.getpid())
 
@@ -81,8 +92,8 @@ class Store:
             files = self._files.pop(stream, None)
             if files is not None:
                 files.close()
-            for live in [live for live in self._views if stream in live]:
-                self._drop_view(live)
+            for key in [key for key, view in self._views.items() if stream in view.streams]:
+                self._drop_view(key)
 
     def let_go(self, unused_s: float = UNUSED_S) -> None:
         """Close what no query has used for a while: open files of dropped segments keep their space on the disk."""
@@ -90,17 +101,13 @@ class Store:
         with self._lock:
             for stream in [name for name, files in self._files.items() if files.used_s <= before_s]:
                 self._files.pop(stream).close()
-            for live in [live for live, view in self._views.items() if view.used_s <= before_s]:
-                self._drop_view(live)
+            for key in [key for key, view in self._views.items() if view.used_s <= before_s]:
+                self._drop_view(key)
 
-    def _drop_view(self, live: tuple[str, ...]) -> None:
-        del self._views[live]
-        if len(live) > 1:
-            shutil.rmtree(self._own_view(live), ignore_errors=True)
-
-    def _own_view(self, live: tuple[str, ...]) -> Path:
-        """Where this process has its view over several streams."""
-        return self._own_views / hashlib.sha256("/".join(live).encode()).hexdigest()[:16]
+    def _drop_view(self, key: _Key) -> None:
+        view = self._views.pop(key)
+        if view.path.is_relative_to(self._own_views):
+            shutil.rmtree(view.path, ignore_errors=True)
 
     def _streams_hint(self, wanted: str) -> str:
         names = self.stream_names()
@@ -115,61 +122,134 @@ class Store:
         """All streams, by name."""
         return self._data.stream_names()
 
-    def snapshot(self, streams: Sequence[str], stop: Stop | None = None) -> Snapshot:
-        """All that is published of these streams now; `stop` says when questions to it are given up.
+    def snapshot(
+        self,
+        streams: Sequence[str],
+        stop: Stop | None = None,
+        *,
+        low_us: int | None = None,
+        high_us: int | None = None,
+    ) -> Snapshot:
+        """What is published of these streams now, of a time: segments that have nothing of it are left out.
+
+        Args:
+            streams: Their names.
+            stop: When questions to it are given up.
+            low_us: When the time begins; None is at the first record.
+            high_us: Before when it ends; None is after the last record.
 
         Raises:
             UnknownStream: one of them does not exist.
             IndexBusy: the index was replaced under every try to open it.
         """
         names = tuple(sorted(set(streams)))
-        last: Exception | None = None
-        for _ in range(OPEN_TRIES):
+        catalogs: dict[str, Catalog] = {}
+
+        def open_snapshot() -> Snapshot:
             # The catalogs are read first: the view that is opened next shows at least what they promise.
-            catalogs = {name: self.catalog(name) for name in names}
-            live = tuple(name for name in names if catalogs[name].segments)
-            try:
-                with self._lock:
-                    return self._open(catalogs, live, stop)
-            except (OSError, ValueError) as error:
-                last = error
-                with self._lock:
-                    self._views.pop(live, None)
-                time.sleep(0.01)
-        raise IndexBusy("the index changed under every try to open it", "ask again in a moment") from last
+            catalogs.update({name: self.catalog(name) for name in names})
+            parts = [Part(name, entry) for name in names for entry in catalogs[name].segments]
+            chosen = [
+                part for part in parts if overlaps(part.entry, low_us, high_us) or part.entry.rebuilding
+            ]
+            with self._lock:
+                data = {name: self._stream_data(catalogs[name]) for name in _streams_of(parts)}
+                whole = self._slice(catalogs, chosen)
+                return Snapshot(catalogs, data, whole, chosen, partial(self._open_slice, catalogs), stop=stop)
 
-    def _open(self, catalogs: dict[str, Catalog], live: tuple[str, ...], stop: Stop | None) -> Snapshot:
-        data = {name: self._stream_data(catalogs[name]) for name in live}
-        if not live:
-            return Snapshot(catalogs, data, None, None, (), stop=stop)
-        stamp = tuple((catalogs[name].born_us, catalogs[name].generation) for name in live)
-        view = self._views.get(live)
-        if view is None or view.stamp != stamp:
-            path, owners = (self._data.stream(live[0]).view, live) if len(live) == 1 else self._combine(live)
-            if view is None:
-                view = self._views[live] = _View(path)
-            view.index.reload()
-            view.stamp, view.owners = stamp, owners
-        view.used_s = time.monotonic()
-        return Snapshot(catalogs, data, view.index, view.index.searcher(), view.owners, stop=stop)
+        return _insist(open_snapshot)
 
-    def _combine(self, live: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
-        """A view over the views of several streams, for this process alone; and the stream of each index segment."""
-        own = self._own_view(live)
-        sources = [
-            (folder, read_meta(folder)) for folder in (self._data.stream(stream).view for stream in live)
-        ]
-        publish(own, sources, sources[0][1])
-        owners = tuple(
-            stream for stream, (_, meta) in zip(live, sources, strict=True) for _ in meta["segments"]
+    def _open_slice(self, catalogs: dict[str, Catalog], parts: Sequence[Part]) -> Slice | None:
+        """An index over some of the segments that catalogs list; None where one of them has been replaced meanwhile."""
+        try:
+            with self._lock:
+                return self._slice(catalogs, parts)
+        except (OSError, ValueError):
+            return None
+
+    def _slice(self, catalogs: dict[str, Catalog], parts: Sequence[Part]) -> Slice | None:
+        """An index over some of the segments that catalogs list; None over nothing."""
+        streams = _streams_of(parts)
+        if not streams:
+            return None
+        whole = len(parts) == sum(len(catalogs[name].segments) for name in streams)
+        key: _Key = streams if whole else tuple((p.stream, p.entry.first, p.entry.generation) for p in parts)
+        born = tuple(catalogs[name].born_us for name in streams)
+        stamp = (
+            (born, tuple(catalogs[name].generation for name in streams))
+            if whole
+            else (born, tuple(part.entry.tantivy for part in parts))
         )
-        return own, owners
+        view = self._views.get(key)
+        try:
+            if view is None or view.stamp != stamp:
+                view = self._opened(key, streams, None if whole else parts)
+                view.stamp = stamp
+        except (OSError, ValueError):
+            self._views.pop(key, None)
+            raise
+        self._views.move_to_end(key)
+        view.used_s = time.monotonic()
+        return Slice(view.index, view.index.searcher(), view.owners)
+
+    def _opened(self, key: _Key, streams: tuple[str, ...], parts: Sequence[Part] | None) -> _View:
+        """A view of whole streams, or of some segments, as it is now."""
+        path, owners = self._data.stream(streams[0]).view, streams
+        if len(streams) > 1 or parts is not None:
+            path = self._own_views / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+            owners = self._combine(path, streams, parts)
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = _View(path, streams)
+            while len(self._views) > VIEWS_MAX:
+                self._drop_view(next(iter(self._views)))
+        view.index.reload()
+        view.owners = owners
+        return view
+
+    def _combine(self, path: Path, streams: tuple[str, ...], parts: Sequence[Part] | None) -> tuple[str, ...]:
+        """Make a view of streams, or of some of their segments, for this process; the stream of each index segment.
+
+        Raises:
+            FileNotFoundError: an index segment was merged away since the catalog was read.
+        """
+        sources = []
+        owners: list[str] = []
+        for stream in streams:
+            folder = self._data.stream(stream).view
+            meta = read_meta(folder)
+            if parts is not None:
+                wanted = {name for part in parts if part.stream == stream for name in part.entry.tantivy}
+                meta["segments"] = [one for one in meta["segments"] if one["segment_id"] in wanted]
+                if len(meta["segments"]) < len(wanted):
+                    raise FileNotFoundError(folder / "meta.json")
+            sources.append((folder, meta))
+            owners += [stream] * len(meta["segments"])
+        publish(path, sources, sources[0][1])
+        return tuple(owners)
 
     def _stream_data(self, catalog: Catalog) -> StreamData:
         files = self._files.get(catalog.stream)
         if files is None:
             files = self._files[catalog.stream] = StreamFiles(self._data.stream(catalog.stream), self._cache)
         return StreamData(catalog.stream, files.of(catalog), self._cache)
+
+
+def _streams_of(parts: Sequence[Part]) -> tuple[str, ...]:
+    """The streams that some segments are of, by name."""
+    return tuple(sorted({part.stream for part in parts}))
+
+
+def _insist(attempt: Callable[[], Snapshot]) -> Snapshot:
+    """Try until no index is replaced while it is opened."""
+    last: Exception | None = None
+    for _ in range(OPEN_TRIES):
+        try:
+            return attempt()
+        except (OSError, ValueError) as error:
+            last = error
+            time.sleep(0.01)
+    raise IndexBusy("the index changed under every try to open it", "ask again in a moment") from last
 
 
 def stream_summary(catalog: Catalog, disk_bytes: int) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Engine:
         if partial.wanted:
             asked.fallback = _empty(query, now_us)
         asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
-        snapshot = self._store.snapshot(self._streams(query), asked.stop)
+        snapshot = self._snapshot(query, now_us, asked.stop)
         answer = Answer(records=[], now=format_instant(now_us))
         self._fill(query, snapshot, now_us, answer, partial)
         if partial.reason is not None:
@@ -231,7 +231,12 @@ class Engine:
             UnknownStream: it names a stream that is not there.
         """
         with panics_named():
-            return self._matching(query, self._store.snapshot(self._streams(query), stop), now_us)
+            return self._matching(query, self._snapshot(query, now_us, stop), now_us)
+
+    def _snapshot(self, query: Query, now_us: int, stop: Stop | None) -> Snapshot:
+        """What is published of the streams and the time that a query is about."""
+        low_us, high_us = query.time.resolve(now_us) if query.time else (None, None)
+        return self._store.snapshot(self._streams(query), stop, low_us=low_us, high_us=high_us)
 
     def _streams(self, query: Query) -> list[str]:
         if query.from_ == "*":
