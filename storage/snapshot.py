@@ -19,7 +19,7 @@ from storage.datafiles import Stored, StreamData
 from storage.errors import ResultTooLarge
 from storage.queries import FieldQueries, all_of, any_of
 from storage.stop import Stop, panics_named
-from storage.tiers import TIER_RECORDS, Part, tiers
+from storage.tiers import TIER_RECORDS, Part, tiers, windows
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
 
@@ -70,6 +70,8 @@ class Snapshot:
         whole: The index over all segments that are asked; None where there are none.
         parts: Those segments.
         open_slice: Opens an index over some of them; None where they have been replaced meanwhile.
+        low_us: When the time begins that is asked about; None is at the first record.
+        high_us: Before when it ends; None is after the last record.
         stop: When questions are given up.
     """
 
@@ -81,8 +83,12 @@ class Snapshot:
         parts: Sequence[Part] = (),
         open_slice: Callable[[Sequence[Part]], Slice | None] = lambda _: None,
         *,
+        low_us: int | None = None,
+        high_us: int | None = None,
         stop: Stop | None = None,
     ) -> None:
+        self._low_us = low_us
+        self._high_us = high_us
         self.catalogs = catalogs
         self.parts = parts
         self._data = data
@@ -113,7 +119,13 @@ class Snapshot:
         return int(self._search(self._whole, query, 1, count=True).count or 0)  # type: ignore[attr-defined]
 
     def newest(
-        self, query: Query, limit: int, *, after: Address | None = None, oldest_first: bool = False
+        self,
+        query: Query,
+        limit: int,
+        *,
+        after: Address | None = None,
+        oldest_first: bool = False,
+        all_of_time: bool = False,
     ) -> list[Address]:
         """The next records by falling time; equal ones by rising stream name, then by falling number.
 
@@ -122,14 +134,23 @@ class Snapshot:
             limit: How many at most, at least 1.
             after: Where the records before ended.
             oldest_first: The whole order turned round.
+            all_of_time: Whether all records of the snapshot's time match: then a short stretch of it is likely to do.
         """
-        if after is not None:
-            query = all_of([query, self._beyond(after, oldest_first=oldest_first)])
+        beyond = [] if after is None else [self._beyond(after, oldest_first=oldest_first)]
+        if beyond:
+            query = all_of([query, *beyond])
         if self._whole is None:
             return []
+        after_us = None if after is None else after.time_us
+        if all_of_time:
+            span = self._span(after_us, oldest_first=oldest_first)
+            for low, high in windows(span, self.records, limit, oldest_first=oldest_first):
+                near = all_of([self._range(ix.TIMESTAMP, FieldType.Integer, low, high), *beyond])
+                found = self._newest(self._whole, near, limit, oldest_first=oldest_first)
+                if len(found) == limit:
+                    return found
         if self.records <= TIER_RECORDS:
             return self._newest(self._whole, query, limit, oldest_first=oldest_first)
-        after_us = None if after is None else after.time_us
         for tier in tiers(self.parts, oldest_first=oldest_first, after_us=after_us, first=TIER_RECORDS):
             if tier.edge_us is None:
                 break
@@ -143,6 +164,16 @@ class Snapshot:
             ):
                 return found
         return self._newest(self._whole, query, limit, oldest_first=oldest_first)
+
+    def _span(self, after_us: int | None, *, oldest_first: bool) -> tuple[int, int]:
+        """The first and the last time that records behind another may have."""
+        low = min((part.entry.min_us for part in self.parts if part.entry.min_us is not None), default=0)
+        high = max((part.entry.max_us for part in self.parts if part.entry.max_us is not None), default=0)
+        low = low if self._low_us is None else max(low, self._low_us)
+        high = high if self._high_us is None else min(high, self._high_us - 1)
+        if after_us is None:
+            return low, high
+        return (max(low, after_us), high) if oldest_first else (low, min(high, after_us))
 
     def _newest(self, part: Slice, query: Query, limit: int, *, oldest_first: bool) -> list[Address]:
         """The next records of some segments."""

@@ -155,7 +155,10 @@ class Store:
             with self._lock:
                 data = {name: self._stream_data(catalogs[name]) for name in _streams_of(parts)}
                 whole = self._slice(catalogs, chosen)
-                return Snapshot(catalogs, data, whole, chosen, partial(self._open_slice, catalogs), stop=stop)
+                opener = partial(self._open_slice, catalogs)
+                return Snapshot(
+                    catalogs, data, whole, chosen, opener, low_us=low_us, high_us=high_us, stop=stop
+                )
 
         return _insist(open_snapshot)
 

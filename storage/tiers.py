@@ -1,4 +1,4 @@
-"""How far to look for the newest records: a pure choice by what the catalog says of the segments' times.
+"""How far to look for the newest records: pure choices by what the catalog says of the segments' times.
 
 A page of the newest records is seldom about old ones. So the segments with the newest are looked through first, then
 four times as many, and so on, until what is found is newer than all that is left. What a page costs then depends on
@@ -7,13 +7,17 @@ how rare the records are that it wants, not on how much history there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from storage.catalog import SegmentEntry
 
 TIER_RECORDS = 2_000_000  # what the first look goes through, in some milliseconds
 TIER_GROWTH = 4  # all looks together cost a third more than the last of them
+
+WINDOW_RECORDS_LEAST = 100_000  # of fewer it takes a millisecond to order all
+WINDOW_SLACK = 8  # times as much as would do if the records were spread evenly
+WINDOW_GROWTH = 32
 
 
 class Part(NamedTuple):
@@ -59,6 +63,31 @@ def tiers(
             bound *= TIER_GROWTH
         records += part.entry.records
     return [*found, Tier(order, None)]
+
+
+def windows(
+    span: tuple[int, int], records: int, limit: int, *, oldest_first: bool
+) -> Iterator[tuple[int, int]]:
+    """Stretches of time at the beginning of the order, each longer than the one before, none of them nearly all.
+
+    Ordering a million records by a column takes the engine ten times as long as leaving out those before a time.
+
+    Args:
+        span: The first and the last time of the records, both included.
+        records: How many there are.
+        limit: How many of them are wanted.
+        oldest_first: Whether the oldest are wanted first.
+
+    Returns:
+        The first and the last time of each, both included.
+    """
+    low, high = span
+    if low >= high:
+        return
+    length = (high - low) * WINDOW_SLACK * limit // max(records, 1) + 1
+    while records >= WINDOW_RECORDS_LEAST and 4 * length < high - low:
+        yield (low, low + length) if oldest_first else (high - length, high)
+        length *= WINDOW_GROWTH
 
 
 def _start(entry: SegmentEntry, *, oldest_first: bool) -> int:

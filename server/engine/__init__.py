@@ -250,13 +250,19 @@ class Engine:
         check = matches(query.where, analyse, now_us)
         upper, lower = compile_predicate(query.where, snapshot.queries, now_us)
         if query.time is None:
-            return Matching(snapshot, upper, lower, check)
+            return Matching(snapshot, upper, lower, check, all_of_time=query.where is None)
         low_us, high_us = query.time.resolve(now_us)
         within, _ = snapshot.queries.instants(low_us, high_us)
         everything, _ = snapshot.queries.all()
         exact = upper is lower
         upper = within if upper is everything else all_of([within, upper])
-        return Matching(snapshot, upper, upper if exact else all_of([within, lower]), check)
+        return Matching(
+            snapshot,
+            upper,
+            upper if exact else all_of([within, lower]),
+            check,
+            all_of_time=query.where is None,
+        )
 
 
 def _empty(query: Query, now_us: int) -> Answer:

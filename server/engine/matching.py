@@ -36,12 +36,14 @@ class Matching:
         upper: Matches at least them.
         lower: Matches at most them.
         check: Decides for a record between the two.
+        all_of_time: Whether they are all records of the snapshot's time.
     """
 
     snapshot: Snapshot
     upper: Query
     lower: Query
     check: Check
+    all_of_time: bool = False
 
     @property
     def exact(self) -> bool:
@@ -98,7 +100,9 @@ class Matching:
         step = limit if self.exact else max(limit, _FIRST_STEP)
         try:
             while len(found) < limit:
-                addresses = self.snapshot.newest(self.upper, step, after=after, oldest_first=oldest_first)
+                addresses = self.snapshot.newest(
+                    self.upper, step, after=after, oldest_first=oldest_first, all_of_time=self.all_of_time
+                )
                 for piece in _pieces(addresses):
                     for stored in self.snapshot.fetch(piece):
                         if self.exact or self._holds(stored):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import snapshot as snapshots
+from storage import tiers as choices
 from storage.catalog import SegmentEntry
 from storage.indexer import Indexer
 from storage.log import Rotation, StreamLog
@@ -64,15 +65,17 @@ def built(request, tmp_path_factory):
     st.booleans(),
     st.none() | st.integers(-10, 500),
     st.none() | st.integers(-10, 500),
+    st.booleans(),
 )
 def test_a_page_is_the_same_however_few_segments_are_looked_through(
-    built, tier, limit, after, oldest_first, low, high
+    built, tier, limit, after, oldest_first, low, high, all_of_time
 ):
     store, names, records = built
     order = records[::-1] if oldest_first else records
     start = 0 if after is None else after % len(order) + 1
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(snapshots, "TIER_RECORDS", tier)
+        patched.setattr(choices, "WINDOW_RECORDS_LEAST", 50)
         snapshot = store.snapshot(names, low_us=low, high_us=high)
         wanted = [
             record
@@ -92,7 +95,11 @@ def test_a_page_is_the_same_however_few_segments_are_looked_through(
             else tantivy.Query.all_query()
         )
         found = snapshot.newest(
-            query, limit, after=order[start - 1] if start else None, oldest_first=oldest_first
+            query,
+            limit,
+            after=order[start - 1] if start else None,
+            oldest_first=oldest_first,
+            all_of_time=all_of_time,
         )
     assert found == wanted[:limit]
 
