@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import falcon.asgi
 
 from server.errors import RequestError
 from server.notify.documents import SavedChannels
+from server.parameters import Parameters
 from server.resources.documents import DocumentResource, answer
 from storage.notifications import LISTED_MAX, Notification, Notifications, NotificationState
 from storage.times import format_time
@@ -45,6 +46,8 @@ class _OfOutbox(DocumentResource):
 
 class NotificationList(_OfOutbox):
     """All, the newest first, in pages."""
+
+    parameters: ClassVar[Parameters] = {"GET": ("state", "rule", "channel", "limit", "before")}
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """A page; `next` is the `before` of the page after it."""
