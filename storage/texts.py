@@ -211,7 +211,7 @@ class TextQueries(ColumnQueries):
     def _implied_words(self, piece: Piece) -> list[Query]:
         """What the words of a message must be like when it has this piece.
 
-        Inner words are whole; the first may be the end of a longer one and the last the beginning of one.
+        Inner words are whole, and in a row; the first may be the end of a longer one and the last the beginning of one.
         """
         text = piece.text
         words = ix.analyse(text)
@@ -222,19 +222,27 @@ class TextQueries(ColumnQueries):
         open_right = not right and text[-1:].isalnum()
         if not text.isascii():
             # Letters of other scripts may combine across the edge: trust inner words only.
-            return [self._word(word) for word in words[1:-1]]
+            return self._row(words[1:-1])
         shape_of = any_case if piece.fold else re.escape
         queries: list[Query] = []
+        row: list[str] = []
         for i, word in enumerate(words):
             before = open_left and i == 0
             after = open_right and i == len(words) - 1
             if not before and not after and not (piece.fold and "s" in word):
-                queries.append(self._word(word))
-            elif not before or len(words) == 1:
+                row.append(word)
+                continue
+            queries += self._row(row)
+            row = []
+            if not before or len(words) == 1:
                 shape = (EVERYTHING if before else "") + shape_of(word) + (EVERYTHING if after else "")
                 queries.append(Query.regex_query(self._schema, ix.MESSAGE, shape))
             # An end of a word beside whole ones would cost a walk over all words and narrow little.
-        return queries
+        return [*queries, *self._row(row)]
+
+    def _row(self, words: Sequence[str]) -> list[Query]:
+        """Words in a row, as far as there are any; what stands around a word too long for the index has a gap there."""
+        return [self._phrase(words)] if words else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Each test is about the engine alone. A trap that is gone is as good to know as o
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import tantivy
 from tantivy import FieldType, Occur, Order, Query
 
+from dsl.distance import is_near
 from storage import index as ix
 from storage.view import publish, read_meta, segment_ids
 
@@ -302,6 +304,38 @@ def test_a_pattern_is_of_the_whole_word(tmp_path: Path) -> None:
     found = Probe(tmp_path / "index", [{ix.MESSAGE: "Errors"}, {ix.MESSAGE: "no terror"}])
     assert found.find(Query.regex_query(found.schema, ix.MESSAGE, "error.*")) == [0]
     assert found.find(Query.regex_query(found.schema, ix.MESSAGE, ".*error")) == [1]
+
+
+def test_likeness_counts_edits_and_swaps_but_edits_no_part_twice(tmp_path: Path) -> None:
+    chosen = random.Random(7)
+    words = sorted({"".join(chosen.choices("abcé日", k=chosen.randint(1, 6))) for _ in range(400)})
+    found = Probe(tmp_path / "index", [{ix.MESSAGE: word} for word in words])
+    for word in ["ca", "abc", "éab日", *chosen.sample(words, 20)]:
+        for most in (1, 2):
+            got = found.find(Query.fuzzy_term_query(found.schema, ix.MESSAGE, word, most))
+            assert [words[number] for number in got] == [one for one in words if is_near(word, one, most)]
+
+
+def test_a_pattern_over_attributes_is_of_the_path_and_the_text(probe: Any) -> None:
+    """A term of a JSON field is its path, U+0000, the letter of its type and the text: patterns know all of it."""
+    found = probe(
+        {"a": {"b": "xyz"}}, {"a": ["no", "xyz\n"]}, {"xyz": 1}, {"c": "2024-01-01T00:00:00Z", "xyz": "b"}
+    )
+
+    def like(pattern: str) -> list[int]:
+        return found.find(Query.regex_query(found.schema, ix.ATTRIBUTES, pattern))
+
+    assert like("(?s).*xyz.*") == [0, 1, 3]  # the bytes of a number are no text
+    assert like("[^\x00]*\x00s(?s:.*xyz.*)") == [0, 1]
+    assert like("a\x01b\x00s(?s:xyz)") == [0]
+    assert like("a\x00s(?s:.*)") == [1]
+    assert like("c\x00s(?s:.*)") == []  # a date, of another type
+
+
+def test_a_pattern_over_attributes_may_be_too_large(probe: Any) -> None:
+    found = probe({"a": "b"})
+    with pytest.raises(ValueError, match="regex"):
+        found.find(Query.regex_query(found.schema, ix.ATTRIBUTES, "(?:a{1000}){1000}"))
 
 
 def test_an_index_that_is_opened_has_lost_its_analyzer(tmp_path: Path) -> None:
