@@ -132,7 +132,13 @@ class ColumnQueries:
         """
         if path in (ix.TIMESTAMP, "_number"):
             return self.none()  # neither is a string
-        if path in ("_stream", ix.MESSAGE) or not ix.path_is_indexed(path):
+        if path == "_stream":
+            names = self._searcher.aggregate(
+                self._all, {"names": {"terms": {"field": ix.STREAM, "size": LISTED_VALUES_MAX}}}
+            )["names"]["buckets"]
+            fitting = [Query.term_query(self._schema, ix.STREAM, b["key"]) for b in names if fits(b["key"])]
+            return self._exact(any_of(fitting))
+        if path == ix.MESSAGE or not ix.path_is_indexed(path):
             return self._unknown()
         column = self._column(path)
         listed = self._list_values(path, pattern)

@@ -19,6 +19,10 @@ from storage.columns import EVERYTHING, ColumnQueries, Pair, literal
 from storage.combining import all_of, any_of
 
 EVERY = "*"  # the path of every string of a record
+_WALKS_MAX = 2  # over all terms for one condition: each takes long, and more narrow little
+_ALTERNATIVES_MAX = 16  # in one pattern; the engine gives up on large ones
+_PATTERN_CHARACTERS_MAX = 64  # of a text within a pattern, for the same reason; shared by alternatives
+_PART_CHARACTERS_MAX = 8  # of a part of a word
 _IMPLIED_WORDS_MAX = 32  # of one piece; more narrow little
 _PART_CHARACTERS_MIN = 2  # a shorter part of a word is in most texts
 # What else is, or has in lower case, one of these letters: the Kelvin sign, the capital I with a dot, the long s.
@@ -60,18 +64,18 @@ class TextQueries(ColumnQueries):
 
     def words(self, path: str, words: Sequence[str], *, every: bool) -> Pair:
         """A text of the field has all, or any, of these words."""
-        join = all if every else any
+        wanted = frozenset(words)
 
         def test(value: str) -> bool:
-            have = set(ix.analyse(value))
-            return join(word in have for word in words)
+            have = ix.analyse(value)
+            return wanted.issubset(have) if every else not wanted.isdisjoint(have)
 
         def message() -> Pair:
             terms = [self._word(word) for word in words]
             return self._exact(all_of(terms) if every else any_of(terms))
 
-        patterns = [_within(any_case(word)) for word in words]
-        return self._texts(path, test, patterns if every else [_one_of(patterns)], message)
+        patterns = _patterns(words) if every else [_one_of(_patterns(words, len(words)))]
+        return self._texts(path, test, patterns, message)
 
     def phrase(self, path: str, words: Sequence[str], *, prefix: bool) -> Pair:
         """A text of the field has these words in a row; with `prefix` the last is the beginning of a word."""
@@ -94,7 +98,7 @@ class TextQueries(ColumnQueries):
                 return self._exact(begins)
             return all_of([self._phrase_pair(head)[0], begins]), self._none
 
-        return self._texts(path, test, [_within(any_case(word)) for word in words], message)
+        return self._texts(path, test, _patterns(words), message)
 
     def scattered(self, path: str, words: Sequence[str], test: Test, *, prefix: bool) -> Pair:
         """A text of the field has these words nearly in a row; in a row is near enough."""
@@ -104,7 +108,7 @@ class TextQueries(ColumnQueries):
             sure = self._none if prefix else self._phrase(words)
             return all_of([*map(self._word, words[:-1]), last]), sure
 
-        return self._texts(path, test, [_within(any_case(word)) for word in words], message)
+        return self._texts(path, test, _patterns(words), message)
 
     def near(self, path: str, words: Sequence[str], distance: int, test: Test) -> Pair:
         """A text of the field has, for each word, one within so many edits."""
@@ -118,7 +122,7 @@ class TextQueries(ColumnQueries):
 
     def passing(self, path: str, test: Test, needs: Sequence[Sequence[Piece]]) -> Pair:
         """A string of the field passes a test, which needs one piece of each clause to be there."""
-        patterns = [_one_of([_around(piece) for piece in clause]) for clause in needs]
+        patterns = [_one_of([_around(piece, len(clause)) for piece in clause]) for clause in needs]
         return self._texts(path, test, patterns, lambda: self._pieces(needs))
 
     def substring(self, path: str, text: str) -> Pair:
@@ -137,7 +141,7 @@ class TextQueries(ColumnQueries):
 
     def _piece(self, path: str, piece: _Text, test: Test) -> Pair:
         # The engine's marks stand before some strings: only what has none is where the walk over terms finds it.
-        sure = ix.MARK not in piece.text
+        sure = ix.MARK not in piece.text and len(piece.text) <= _PATTERN_CHARACTERS_MAX
         return self._texts(path, test, [_around(piece)], lambda: self._pieces([[piece]]), sure=sure)
 
     def _texts(
@@ -163,7 +167,8 @@ class TextQueries(ColumnQueries):
         upper, lower = message()
         if path == ix.MESSAGE:
             return self._message(upper, lower)
-        like = [query for query in map(self._terms_like, patterns) if query is not None]
+        longest = sorted(patterns, key=len, reverse=True)[:_WALKS_MAX]
+        like = [query for query in map(self._terms_like, longest) if query is not None]
         others = all_of(like) if like else Query.exists_query(ix.ATTRIBUTES, True)
         certain = any_of([lower, others]) if sure and len(like) == 1 else lower
         return any_of([upper, others, self._flag(ix.LONG_TEXT)]), certain
@@ -200,16 +205,39 @@ class TextQueries(ColumnQueries):
     def _pieces(self, needs: Sequence[Sequence[Piece]]) -> Pair:
         """Messages with one piece of each clause: the words that they imply narrow the candidates."""
         narrowed: list[Query] = []
-        for clause in needs:
-            implied = [self._implied_words(piece) for piece in clause]
-            if all(implied):
-                narrowed.append(any_of([all_of(queries) for queries in implied]))
+        walks = 0
+        # Those of long pieces first: they narrow most, and only so many walks over all words are worth while.
+        for clause in sorted(needs, key=lambda clause: -min(len(piece.text) for piece in clause)):
+            implied = [self._implied_words(piece, _room(len(clause))) for piece in clause]
+            if not all(queries or shapes for queries, shapes in implied):
+                continue
+            walk = any(shape.startswith(EVERYTHING) for _, shapes in implied for shape in shapes)
+            if walk and walks == _WALKS_MAX:
+                continue
+            query = self._one_implied(implied)
+            if query is not None:
+                narrowed.append(query)
+                walks += walk
         if not narrowed:
             return self._unknown()
         return any_of([all_of(narrowed), self._flag(ix.LONG_WORD)]), self._none
 
-    def _implied_words(self, piece: Piece) -> list[Query]:
-        """What the words of a message must be like when it has this piece.
+    def _one_implied(self, implied: Sequence[tuple[list[Query], list[str]]]) -> Query | None:
+        """Messages with the words that one of some pieces implies; None where the engine cannot look for them."""
+        try:
+            if len(implied) > 1 and all(not queries and len(shapes) == 1 for queries, shapes in implied):
+                return self._words_like(_one_of([shapes[0] for _, shapes in implied]))  # one walk for all
+            return any_of([all_of([*queries, *map(self._words_like, shapes)]) for queries, shapes in implied])
+        except ValueError:
+            return None
+
+    def _words_like(self, shape: str) -> Query:
+        return Query.regex_query(self._schema, ix.MESSAGE, shape)
+
+    def _implied_words(self, piece: Piece, room: int) -> tuple[list[Query], list[str]]:
+        """What the words of a message must be like when it has this piece: queries, and patterns of a word.
+
+        A pattern has at most `room` characters of the word.
 
         Inner words are whole, and in a row; the first may be the end of a longer one and the last the beginning of one.
         """
@@ -222,9 +250,10 @@ class TextQueries(ColumnQueries):
         open_right = not right and text[-1:].isalnum()
         if not text.isascii():
             # Letters of other scripts may combine across the edge: trust inner words only.
-            return self._row(words[1:-1])
+            return self._row(words[1:-1]), []
         shape_of = any_case if piece.fold else re.escape
         queries: list[Query] = []
+        shapes: list[str] = []
         row: list[str] = []
         for i, word in enumerate(words):
             before = open_left and i == 0
@@ -235,10 +264,11 @@ class TextQueries(ColumnQueries):
             queries += self._row(row)
             row = []
             if not before or len(words) == 1:
-                shape = (EVERYTHING if before else "") + shape_of(word) + (EVERYTHING if after else "")
-                queries.append(Query.regex_query(self._schema, ix.MESSAGE, shape))
+                shown = word[:room]
+                cut = after or len(word) > len(shown)
+                shapes.append((EVERYTHING if before else "") + shape_of(shown) + (EVERYTHING if cut else ""))
             # An end of a word beside whole ones would cost a walk over all words and narrow little.
-        return [*queries, *self._row(row)]
+        return [*queries, *self._row(row)], shapes
 
     def _row(self, words: Sequence[str]) -> list[Query]:
         """Words in a row, as far as there are any; what stands around a word too long for the index has a gap there."""
@@ -267,19 +297,45 @@ def _within(pattern: str) -> str:
     return EVERYTHING if pattern == EVERYTHING else f"{EVERYTHING}{pattern}{EVERYTHING}"
 
 
-def _around(piece: Piece) -> str:
-    """A pattern for strings that have this piece."""
-    text = any_case(piece.text) if piece.fold else literal(piece.text)
-    return ("" if piece.left else EVERYTHING) + text + ("" if piece.right else EVERYTHING)
+def _patterns(words: Sequence[str], alternatives: int = 1) -> list[str]:
+    """Patterns for strings that have these words; shorter where several are alternatives."""
+    room = _room(alternatives)
+    return [_within(any_case(word[:room])) for word in words]
+
+
+def _around(piece: Piece, alternatives: int = 1) -> str:
+    """A pattern for strings that have this piece; shorter where it is one of several alternatives."""
+    left, right, text = piece.left, piece.right, piece.text
+    room = _room(alternatives)
+    if len(text) > room:
+        text, left, right = (text[-room:], False, True) if right and not left else (text[:room], left, False)
+    shape = any_case(text) if piece.fold else literal(text)
+    return ("" if left else EVERYTHING) + shape + ("" if right else EVERYTHING)
+
+
+def _room(alternatives: int) -> int:
+    """Characters for each of some alternatives."""
+    return max(_PATTERN_CHARACTERS_MAX // alternatives, _PART_CHARACTERS_MAX)
 
 
 def _one_of(patterns: Sequence[str]) -> str:
-    """A pattern for strings that match one of these; a mark before the string is allowed for."""
-    if EVERYTHING in patterns:
+    """A pattern for strings that match one of these; what they begin and end with alike is written once.
+
+    For the engine `.*(?:a|b).*` is small, where `.*a.*|.*b.*` takes a state for every set of those that were found.
+    """
+    if EVERYTHING in patterns or len(patterns) > _ALTERNATIVES_MAX:
         return EVERYTHING
-    if len(patterns) == 1:
-        return patterns[0]
-    return f"(?:{'|'.join(patterns)})"
+    groups: dict[tuple[str, str], dict[str, None]] = {}
+    for pattern in patterns:
+        before = EVERYTHING if pattern.startswith(EVERYTHING) else ""
+        after = EVERYTHING if pattern.endswith(EVERYTHING) else ""
+        inner = pattern.removeprefix(before).removesuffix(after)
+        groups.setdefault((before, after), {})[inner] = None
+    written = [
+        before + (next(iter(inner)) if len(inner) == 1 else f"(?:{'|'.join(inner)})") + after
+        for (before, after), inner in groups.items()
+    ]
+    return written[0] if len(written) == 1 else f"(?:{'|'.join(written)})"
 
 
 def _nearly(word: str, distance: int) -> str:
@@ -294,4 +350,4 @@ def _nearly(word: str, distance: int) -> str:
     parts = [word[start : start + size] for start in range(0, size * (count - 1), size)] + [
         word[size * (count - 1) :]
     ]
-    return _one_of([_within(any_case(part)) for part in parts])
+    return _one_of([_within(any_case(part[:_PART_CHARACTERS_MAX])) for part in parts])
