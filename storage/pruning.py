@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from storage.catalog import SegmentEntry
+
+
+class Within(NamedTuple):
+    """What all records that a question is about lie within; half-open, None is an open end."""
+
+    low_us: int | None = None
+    high_us: int | None = None
+    first: int | None = None
+    until: int | None = None
+
+    def may_be_in(self, entry: SegmentEntry) -> bool:
+        """Whether such a record may be in a segment."""
+        return overlaps(entry, self.low_us, self.high_us) and holds_numbers(entry, self.first, self.until)
+
+
+ANYTHING = Within()
+"""Every record."""
 
 
 def overlaps(entry: SegmentEntry, low_us: int | None, high_us: int | None) -> bool:

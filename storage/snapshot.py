@@ -17,6 +17,7 @@ from storage import index as ix
 from storage.catalog import Catalog
 from storage.datafiles import Stored, StreamData
 from storage.errors import ResultTooLarge
+from storage.pruning import ANYTHING, Within
 from storage.queries import FieldQueries, all_of, any_of
 from storage.stop import Stop, panics_named
 from storage.tiers import TIER_RECORDS, Part, tiers, windows
@@ -70,8 +71,7 @@ class Snapshot:
         whole: The index over all segments that are asked; None where there are none.
         parts: Those segments.
         open_slice: Opens an index over some of them; None where they have been replaced meanwhile.
-        low_us: When the time begins that is asked about; None is at the first record.
-        high_us: Before when it ends; None is after the last record.
+        within: The times and numbers that are asked about.
         stop: When questions are given up.
     """
 
@@ -83,12 +83,10 @@ class Snapshot:
         parts: Sequence[Part] = (),
         open_slice: Callable[[Sequence[Part]], Slice | None] = lambda _: None,
         *,
-        low_us: int | None = None,
-        high_us: int | None = None,
+        within: Within = ANYTHING,
         stop: Stop | None = None,
     ) -> None:
-        self._low_us = low_us
-        self._high_us = high_us
+        self._within = within
         self.catalogs = catalogs
         self.parts = parts
         self._data = data
@@ -169,8 +167,9 @@ class Snapshot:
         """The first and the last time that records behind another may have."""
         low = min((part.entry.min_us for part in self.parts if part.entry.min_us is not None), default=0)
         high = max((part.entry.max_us for part in self.parts if part.entry.max_us is not None), default=0)
-        low = low if self._low_us is None else max(low, self._low_us)
-        high = high if self._high_us is None else min(high, self._high_us - 1)
+        first_us, until_us = self._within.low_us, self._within.high_us
+        low = low if first_us is None else max(low, first_us)
+        high = high if until_us is None else min(high, until_us - 1)
         if after_us is None:
             return low, high
         return (max(low, after_us), high) if oldest_first else (low, min(high, after_us))

@@ -19,7 +19,7 @@ from storage.catalog import Catalog, CatalogFile
 from storage.datafiles import FrameCache, StreamData, StreamFiles
 from storage.errors import IndexBusy, UnknownStream
 from storage.paths import DataDirectory, check_stream_name
-from storage.pruning import overlaps
+from storage.pruning import ANYTHING, Within
 from storage.snapshot import Slice, Snapshot
 from storage.stop import Stop
 from storage.tiers import Part
@@ -126,17 +126,14 @@ class Store:
         self,
         streams: Sequence[str],
         stop: Stop | None = None,
-        *,
-        low_us: int | None = None,
-        high_us: int | None = None,
+        within: Within = ANYTHING,
     ) -> Snapshot:
-        """What is published of these streams now, of a time: segments that have nothing of it are left out.
+        """What is published of these streams now; segments that have nothing of what is asked about are left out.
 
         Args:
             streams: Their names.
             stop: When questions to it are given up.
-            low_us: When the time begins; None is at the first record.
-            high_us: Before when it ends; None is after the last record.
+            within: The times and numbers that are asked about.
 
         Raises:
             UnknownStream: one of them does not exist.
@@ -149,16 +146,13 @@ class Store:
             # The catalogs are read first: the view that is opened next shows at least what they promise.
             catalogs.update({name: self.catalog(name) for name in names})
             parts = [Part(name, entry) for name in names for entry in catalogs[name].segments]
-            chosen = [
-                part for part in parts if overlaps(part.entry, low_us, high_us) or part.entry.rebuilding
-            ]
+            # A segment of which nothing is indexed yet costs nothing, and leaving it out would cost a view of its own.
+            chosen = [part for part in parts if part.entry.min_us is None or within.may_be_in(part.entry)]
             with self._lock:
                 data = {name: self._stream_data(catalogs[name]) for name in _streams_of(parts)}
                 whole = self._slice(catalogs, chosen)
                 opener = partial(self._open_slice, catalogs)
-                return Snapshot(
-                    catalogs, data, whole, chosen, opener, low_us=low_us, high_us=high_us, stop=stop
-                )
+                return Snapshot(catalogs, data, whole, chosen, opener, within=within, stop=stop)
 
         return _insist(open_snapshot)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from dsl.analyze import analyze
 from dsl.ast import Query
+from dsl.bounds import bounds_of
 from dsl.compile import compile_predicate
 from dsl.cursor import BadCursor, decode, now_of
 from dsl.errors import Mistake, QueryError
@@ -29,6 +30,7 @@ from server.engine.matching import Matching
 from server.engine.rows import page
 from storage.errors import QueryTimeout
 from storage.index import analyse
+from storage.pruning import Within
 from storage.queries import all_of
 from storage.snapshot import Snapshot
 from storage.stop import Stop, panics_named
@@ -201,7 +203,7 @@ class Engine:
     def _ran(self, query: Query, now_us: int, asked: Asked) -> dict[str, Any]:
         """What it really took. The answer is thrown away."""
         begun_s = time.perf_counter()
-        snapshot = self._store.snapshot(self._streams(query), asked.stop)
+        snapshot = self._snapshot(query, now_us, asked.stop)
         answer = Answer(records=[], now=format_instant(now_us))
         partial = Partial(wanted=True)
         self._fill(query, snapshot, now_us, answer, partial)
@@ -235,8 +237,9 @@ class Engine:
 
     def _snapshot(self, query: Query, now_us: int, stop: Stop | None) -> Snapshot:
         """What is published of the streams and the time that a query is about."""
-        low_us, high_us = query.time.resolve(now_us) if query.time else (None, None)
-        return self._store.snapshot(self._streams(query), stop, low_us=low_us, high_us=high_us)
+        bounds = bounds_of(query, now_us)
+        within = Within(bounds.low_us, bounds.high_us, bounds.first, bounds.until)
+        return self._store.snapshot(self._streams(query), stop, within)
 
     def _streams(self, query: Query) -> list[str]:
         if query.from_ == "*":

@@ -13,8 +13,9 @@ from typing import Any
 from tantivy import Query as IndexQuery
 
 from dsl.ast import Query
+from dsl.bounds import Bounds, bounds_of
 from dsl.evaluate import matches
-from dsl.explain import Bounds, Step, bounds_of, steps_of
+from dsl.explain import Step, steps_of
 from dsl.record import TIMESTAMP
 from dsl.time import format_instant
 from server.engine.groups import NativeGroups, NotNative, column

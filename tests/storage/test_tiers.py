@@ -15,7 +15,7 @@ from storage.catalog import SegmentEntry
 from storage.indexer import Indexer
 from storage.log import Rotation, StreamLog
 from storage.paths import DataDirectory
-from storage.pruning import overlaps
+from storage.pruning import Within, overlaps
 from storage.snapshot import Address
 from storage.store import VIEWS_MAX, Store
 from storage.tiers import Part, tiers
@@ -76,7 +76,7 @@ def test_a_page_is_the_same_however_few_segments_are_looked_through(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(snapshots, "TIER_RECORDS", tier)
         patched.setattr(choices, "WINDOW_RECORDS_LEAST", 50)
-        snapshot = store.snapshot(names, low_us=low, high_us=high)
+        snapshot = store.snapshot(names, within=Within(low, high))
         wanted = [
             record
             for record in order[start:]
@@ -84,7 +84,11 @@ def test_a_page_is_the_same_however_few_segments_are_looked_through(
         ]
         # Segments without anything of the time are left out, and only those.
         for name in names:
-            listed = {entry.first for entry in snapshot.catalogs[name].segments if overlaps(entry, low, high)}
+            listed = {
+                entry.first
+                for entry in snapshot.catalogs[name].segments
+                if entry.min_us is None or overlaps(entry, low, high)
+            }
             assert {part.entry.first for part in snapshot.parts if part.stream == name} == listed
         if snapshot.is_empty:
             assert not wanted
@@ -107,15 +111,15 @@ def test_a_page_is_the_same_however_few_segments_are_looked_through(
 def test_a_view_has_the_index_of_its_segments_alone(built):
     store, names, records = built
     low = sorted(record.time_us for record in records)[len(records) // 2]
-    whole, part = store.snapshot(names), store.snapshot(names, low_us=low)
+    whole, part = store.snapshot(names), store.snapshot(names, within=Within(low))
     assert part.records == sum(one.entry.records for one in part.parts) < whole.records == len(records)
 
 
 def test_no_more_views_are_open_than_may_be(built):
     store, names, records = built
     for time_us in range(0, 5 * VIEWS_MAX, 5):
-        store.snapshot(names, low_us=time_us)
-        store.snapshot(names, high_us=time_us)
+        store.snapshot(names, within=Within(time_us))
+        store.snapshot(names, within=Within(None, time_us))
     assert len(store._views) <= VIEWS_MAX
     folders = {view.path for view in store._views.values()}
     assert set(store._own_views.iterdir()) <= folders
