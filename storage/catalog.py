@@ -145,16 +145,19 @@ class CatalogFile:
     path: Path
     _stamp: tuple[int, int, int] = (0, 0, 0)
     _catalog: Catalog | None = None
+    is_lost: bool = False  # whether the file was gone or not as it was written, when it was read last
 
     def read(self) -> Catalog | None:
         """The newest catalog, or None while there is none."""
         try:
             stat = os.stat(self.path)
         except FileNotFoundError:
+            self.is_lost = True
             return None
         stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if stamp != self._stamp:
             catalog = load_catalog(self.path)
+            self.is_lost = catalog is None
             if catalog is not None:
                 self._catalog, self._stamp = catalog, stamp
         return self._catalog

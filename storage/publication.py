@@ -22,6 +22,7 @@ from pathlib import Path
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.errors import UnknownStream
 from storage.paths import StreamDirectory
+from storage.segment import index_is_usable, recover_entries
 from storage.view import publish, read_meta, segment_ids
 
 PUBLISH_TRIES = 20  # a merge may take files away between reading their list and linking them
@@ -67,8 +68,22 @@ def edit_locked(
 
 
 def live_catalog(directory: StreamDirectory) -> Catalog:
-    """What is published of a stream; an empty catalog where nothing is, or what is can't be read."""
-    return load_catalog(directory.catalog) or Catalog(stream=directory.name, born_us=time.time_ns() // 1000)
+    """What is published of a stream; where that is lost, what its folders say is live of its sealed segments."""
+    catalog = load_catalog(directory.catalog)
+    if catalog is not None:
+        return catalog
+    entries = [
+        entry
+        if entry.rebuilding or index_is_usable(directory.segment(entry.first, entry.generation))
+        else entry.model_copy(update={"rebuilding": True})
+        for entry in recover_entries(directory)
+    ]
+    return Catalog(
+        stream=directory.name,
+        born_us=time.time_ns() // 1000,
+        sealed_until=_sealed_until(entries),
+        segments=tuple(entries),
+    )
 
 
 def _publish(directory: StreamDirectory, catalog: Catalog, generation: int, *, relink: bool) -> Catalog:
@@ -85,6 +100,8 @@ def _publish(directory: StreamDirectory, catalog: Catalog, generation: int, *, r
         entries.append(entry.model_copy(update={"tantivy": segment_ids(meta)}))
     if sources:
         publish(directory.view, sources, sources[-1][1], relink=relink)
+    elif relink:
+        shutil.rmtree(directory.view, ignore_errors=True)
     elif (directory.view / "meta.json").exists():
         _empty_view(directory)
     return catalog.model_copy(

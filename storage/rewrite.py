@@ -177,6 +177,7 @@ def _write_data(old: Sequence[SegmentDirectory], new: SegmentDirectory, keep: Ke
             written.add(times_us, lines)
         out.flush()
         os.fdatasync(out.fileno())
+    sync_directory(new.root)  # before there is a `meta.json` that tells of it
     return written
 
 

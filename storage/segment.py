@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.catalog import SegmentEntry
 from storage.checked import add_checksum, checksum_holds
+from storage.errors import FormatUnknown
+from storage.format import FrameHeader
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
+from storage.scan import frames
 from storage.view import read_meta, segment_ids
 
 META_VERSION = 1
@@ -97,22 +100,56 @@ def recover_entries(directory: StreamDirectory) -> list[SegmentEntry]:
     A segment that replaced others has their numbers: it counts, and they do not.
     """
     found: list[SegmentEntry] = []
-    firsts = directory.segment_firsts()
+    folders = directory.segment_folders()
+    newest = max((first for first, generation in folders if not generation), default=0)
     for segment, generation in _newest_first(directory):
         meta = load_meta(segment)
-        if meta is not None:
+        if meta is not None and (not generation or _data_is_there(segment, meta)):
             entry = meta.entry
-        elif generation or segment.first == firsts[-1]:
-            continue  # a replacement that was never finished, or the segment that is still written to
+        elif generation:
+            if [first for first, _ in folders].count(segment.first) > 1:
+                continue  # a replacement that was never finished: what it should replace is there
+            until = _read_until(segment)
+            entry = SegmentEntry(
+                first=segment.first, until=until, sealed=True, generation=generation, rebuilding=True
+            )
+        elif segment.first == newest:
+            continue  # it is still written to
         else:
-            following = firsts[firsts.index(segment.first) + 1]
+            following = min(first for first, _ in folders if first > segment.first)
             entry = SegmentEntry(first=segment.first, until=following, sealed=True, rebuilding=True)
         if not any(other.first < entry.until and entry.first < other.until for other in found):
             found.append(entry)
     found.sort(key=lambda entry: entry.first)
-    while found and found[-1].rebuilding:
+    while found and found[-1].rebuilding and not found[-1].generation:
         found.pop()  # nothing sealed stands behind: it was never indexed to its end, and the indexer takes it up
     return found
+
+
+def _data_is_there(segment: SegmentDirectory, meta: SegmentMeta) -> bool:
+    """Whether the data file has the length that it was sealed with."""
+    try:
+        return segment.data.stat().st_size == meta.files[segment.data.name][0]
+    except (FileNotFoundError, KeyError):
+        return False
+
+
+def _read_until(segment: SegmentDirectory) -> int:
+    """The number after the last record of a data file that lost everything that was said about it."""
+    until = segment.first
+    try:
+        fd = os.open(segment.data, os.O_RDONLY)
+    except FileNotFoundError:
+        return until
+    try:
+        for found in frames(fd, verify=False, expect=segment.first):
+            if isinstance(found, FrameHeader):
+                until = found.until
+    except FormatUnknown:
+        return until  # not even its header is there
+    finally:
+        os.close(fd)
+    return until
 
 
 def _newest_first(directory: StreamDirectory) -> Iterator[tuple[SegmentDirectory, int]]:

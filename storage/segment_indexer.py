@@ -6,11 +6,14 @@ from the data again.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import tantivy
 
@@ -26,6 +29,8 @@ from storage.synced import SyncedReader
 
 log = logging.getLogger(__name__)
 
+REMOVE_TRIES = 20  # the engine's threads look at an index twice a second, for a moment
+REMOVE_RETRY_S = 0.01
 WRITER_HEAP_BYTES = 128 << 20  # what the engine may hold before it writes a segment by itself
 
 
@@ -74,7 +79,7 @@ class SegmentIndexer:
         self.generation = generation
         self._path = segment.new_index if aside else segment.index
         if aside:
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_index(self._path)
         self._fd = os.open(segment.data, os.O_RDONLY)
         self._writer: tantivy.IndexWriter | None = None
         self._lost_until_bytes = 0
@@ -98,7 +103,7 @@ class SegmentIndexer:
     def _anew(self) -> tantivy.Index:
         size = os.fstat(self._fd).st_size
         self._lost_until_bytes = size if size > FILE_HEADER.size else 0
-        shutil.rmtree(self._path, ignore_errors=True)
+        remove_index(self._path)
         return create_index(self._path)
 
     def _resume(self, committed: int) -> _Position:
@@ -214,7 +219,7 @@ class SegmentIndexer:
     def adopt(self) -> None:
         """Put the index that was made aside in the place of the other."""
         self.close()
-        shutil.rmtree(self.segment.index, ignore_errors=True)
+        remove_index(self.segment.index)
         self._path.rename(self.segment.index)
 
     def _open_writer(self) -> tantivy.IndexWriter:
@@ -241,6 +246,22 @@ class SegmentIndexer:
             max_us=position.max_us,
             sealed=sealed,
         )
+
+
+def remove_index(path: Path) -> None:
+    """Remove the folder of an index, if it is there, though threads of the engine may still put a lock file into it."""
+    for attempt in range(REMOVE_TRIES):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if not path.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or attempt == REMOVE_TRIES - 1:
+                raise
+            time.sleep(REMOVE_RETRY_S)
+        else:
+            return
 
 
 def _highest_number(index: tantivy.Index) -> int:

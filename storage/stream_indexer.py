@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 
@@ -15,8 +14,8 @@ from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
 from storage.format import FILE_HEADER
 from storage.paths import StreamDirectory
 from storage.publication import Edit, Hold, edit
-from storage.segment import can_be_shown, index_is_usable, recover_entries, seal
-from storage.segment_indexer import SegmentIndexer
+from storage.segment import can_be_shown, index_is_usable, seal
+from storage.segment_indexer import SegmentIndexer, remove_index
 from storage.synced import SyncedReader
 
 log = logging.getLogger(__name__)
@@ -60,12 +59,8 @@ class StreamIndexer:
 
     def _reconciled(self, catalog: Catalog) -> Catalog:
         """The catalog with what the folders say: sealed segments that it lacks, and indexes that are of no use."""
-        if load_catalog(self.directory.catalog) is None:
-            entries = recover_entries(self.directory)
-        else:
-            entries = list(catalog.segments)
         checked = []
-        for entry in entries:
+        for entry in catalog.segments:
             segment = self.directory.segment(entry.first, entry.generation)
             if not segment.data.exists():
                 log.error("%s is gone; what was in it cannot be found any more", segment.data)
@@ -99,8 +94,22 @@ class StreamIndexer:
         """
         self._hold.check()
         self._look_for_segments()
+        self._catalog.read()
+        if self._catalog.is_lost:
+            self._find_catalog()
         busy = self._follow()
         return self._mend() or busy
+
+    def _find_catalog(self) -> None:
+        """Make a catalog anew that was lost or damaged under us."""
+        log.error("%s is gone or damaged and is made anew", self.directory.catalog)
+        active = self._active
+        if active is None:
+            self._edit(self._reconciled, relink=True)
+            return
+        active.commit()
+        entry = active.entry(sealed=False)
+        self._edit(lambda catalog: self._reconciled(catalog).with_segment(entry), relink=True)
 
     def _follow(self) -> bool:
         """Index what is new in the newest segment that is not sealed."""
@@ -164,7 +173,7 @@ class StreamIndexer:
             return
         log.warning("the index of %s is made anew", active.segment.root)
         active.abandon()
-        shutil.rmtree(active.segment.index)
+        remove_index(active.segment.index)
         self._active = anew = SegmentIndexer(active.segment, self.directory.name)
         self._edit(lambda catalog: catalog.with_segment(anew.entry(sealed=False)))
 

@@ -8,11 +8,14 @@ import time
 import pytest
 
 from storage.catalog import load_catalog
+from storage.drop import orphans
 from storage.errors import StoreLocked, UnknownStream
 from storage.format import FrameHeader
 from storage.indexer import Indexer
 from storage.log import StreamLog
 from storage.paths import DataDirectory
+from storage.publication import edit
+from storage.rewrite import compact
 from storage.scan import frames
 from storage.store import Store
 from storage.stream_indexer import StreamIndexer
@@ -87,6 +90,50 @@ def test_what_is_derived_is_made_again(data, lost):
             shutil.rmtree(path)
         elif path.exists():
             path.unlink()
+    index(data)
+    check(data, 300)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_a_catalog_that_is_lost_under_a_running_indexer_is_made_again(data, how):
+    write(data, 300, segment_bytes_max=3000)
+    indexer = Indexer(data)
+    indexer.catch_up()
+    stream = data.stream("main")
+    if how == "gone":
+        stream.catalog.unlink()
+    else:
+        stream.catalog.write_bytes(b"{" + stream.catalog.read_bytes()[1:-9])
+    indexer.step()
+    check(data, 300)
+    write(data, 50, start=300, segment_bytes_max=3000)
+    indexer.catch_up()
+    indexer.close()
+    check(data, 350)
+
+
+def test_whoever_edits_a_damaged_catalog_loses_no_segment(data):
+    """An edit that began with nothing would leave the sealed segments to be collected as orphans."""
+    write(data, 300, segment_bytes_max=3000)
+    index(data)
+    stream = data.stream("main")
+    stream.catalog.write_bytes(b"{")
+    edit(stream, lambda catalog: catalog)
+    assert not orphans(stream, time.time())
+    index(data)
+    check(data, 300)
+
+
+def test_a_segment_that_replaced_others_is_found_without_its_word_and_the_catalog(data):
+    write(data, 300, segment_bytes_max=1000)
+    index(data)
+    stream = data.stream("main")
+    sealed = [s for s in load_catalog(stream.catalog).segments if s.sealed]
+    assert len(sealed) >= 3
+    made = compact(stream, sealed[:2])
+    stream.segment(made.first, made.generation).meta.unlink()
+    stream.segment(sealed[2].first).meta.unlink()
+    stream.catalog.unlink()
     index(data)
     check(data, 300)
 

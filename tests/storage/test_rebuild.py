@@ -91,7 +91,7 @@ def test_records_that_come_meanwhile_are_not_lost(data, indexing):
 
     def keep_writing():
         start = 300
-        while not stop.is_set():
+        while not stop.is_set() and start < 1500:
             write(data, 20, start=start, segment_bytes_max=2500)
             start += 20
 
