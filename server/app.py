@@ -10,13 +10,18 @@ from typing import Any
 import falcon.asgi
 
 from server import errors
+from server.alerts.asking import Asker
+from server.alerts.desk import AlertDesk
+from server.alerts.documents import RuleKind
 from server.callers import WatchingApp
 from server.clock import now_us
 from server.deletions import Deletions
+from server.documents import SavedDocuments
 from server.engine import Engine
 from server.ingest import Ingest
 from server.notify.documents import ChannelKind, SavedChannels
 from server.parameters import KnownParameters
+from server.resources.alerts import Acknowledged, AlertHistory, Alerts, OneSilence, Silences, TriedRule
 from server.resources.channels import TestedChannel
 from server.resources.deletions import Delete, DeletionList
 from server.resources.documents import document_routes
@@ -36,6 +41,7 @@ from server.resources.streams import Streams
 from server.settings import Settings
 from server.streams import StreamAdmin
 from server.turns import Turns
+from storage.alerts import AlertTables
 from storage.documents import Documents
 from storage.metadata import Metadata
 from storage.notifications import Notifications
@@ -75,6 +81,9 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     outbox = Notifications(parts.metadata)
     channels = SavedChannels(ChannelKind(documents, outbox, parts.clock), documents, parts.clock)
     notifying = (channels, document_threads, outbox, parts.clock)
+    tables = AlertTables(parts.metadata)
+    rules = SavedDocuments(RuleKind(documents, tables, outbox, parts.clock), documents, parts.clock)
+    desk = AlertDesk(tables, outbox, Asker(parts.engine), parts.clock)
     for path, resource in (
         ("/logs", logs),
         ("/v1/streams/{stream}/logs", logs),
@@ -93,6 +102,13 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/notifications/{number}", OneNotification(*notifying)),
         ("/v1/notifications/{number}/resend", ResentNotification(*notifying)),
         ("/v1/channels/{name}/test", TestedChannel(channels, parts.clock, parts.settings.link_url)),
+        *document_routes(rules, document_threads),
+        ("/v1/rules/test", TriedRule(desk, parts.turns)),
+        ("/v1/alerts", Alerts(desk, document_threads)),
+        ("/v1/alerts/history", AlertHistory(desk, document_threads)),
+        ("/v1/alerts/{fingerprint}/ack", Acknowledged(desk, document_threads)),
+        ("/v1/silences", Silences(desk, document_threads)),
+        ("/v1/silences/{silence}", OneSilence(desk, document_threads)),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):

@@ -139,6 +139,12 @@ def read_rule(form: Form, name: str | None = None, limits: Limits = DEFAULT) -> 
     return rule
 
 
+def name_in(form: Form) -> str | None:
+    """What a rule's document says that it is called; None where it says nothing, or no name."""
+    pairs = form.value.pairs if isinstance(form.value, MapForm) else ()
+    return next((name_of(item) for key, item in pairs if name_of(key) == "name"), None)
+
+
 def columns_of(query: Query) -> list[str]:
     """The names that the groups of a query have."""
     return [*(key.name for key in query.group_by), *(one.name for one in query.aggregate or ())]

@@ -12,10 +12,15 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from dsl.time import UNITS_US
+from server.alerts.asking import Asker
 from server.alerts.book import Read, RuleBook
 from server.alerts.evaluator import Evaluator
 from server.alerts.state import RESEND_US
 from server.alerts.windows import newest, shift_of
+from server.engine import Engine
+from storage.alerts import AlertTables
+from storage.documents import Documents
+from storage.metadata import Metadata
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +130,12 @@ class RuleScheduler:
             log.error("cannot write down how the rule %s stands: %s", name, error)  # noqa: TRY400
         except Exception:
             log.exception("the rule %s could not be evaluated", name)
+
+
+def rule_scheduler(metadata: Metadata, engine: Engine, clock: Callable[[], int]) -> RuleScheduler:
+    """The rules of a metadata file, asked of an engine."""
+    book = RuleBook(Documents(metadata))
+    return RuleScheduler(book, Evaluator(Asker(engine), AlertTables(metadata), book.resend, clock), clock)
 
 
 def _us(when: datetime) -> int:

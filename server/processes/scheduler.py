@@ -7,8 +7,11 @@ import random
 import signal
 import sqlite3
 import threading
+import time
 
+from server.alerts.scheduler import rule_scheduler
 from server.clock import now_us
+from server.engine import Engine
 from server.jobs import JOBS
 from server.jobs.base import JobContext
 from server.jobs.runner import JobRunner
@@ -19,10 +22,12 @@ from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.notifications import Notifications
 from storage.paths import DataDirectory, make_durably
+from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-ASKED_POLL_S = 0.25  # how soon a job that was asked for begins
+ASKED_POLL_S = 0.25  # how soon a job that was asked for begins, and a rule that was saved is taken up
+LET_GO_S = 15.0  # how often files are closed that no rule has asked for
 
 
 def run(settings: Settings) -> None:
@@ -46,15 +51,26 @@ def run(settings: Settings) -> None:
         public_url=settings.link_url,
     )
     runner.start()
+    store = Store(data)
+    engine = Engine(store, now_us, timeout_s=settings.query_timeout_s)
+    rules = rule_scheduler(metadata, engine, now_us)
+    rules.start()
+    let_go_s = time.monotonic()
     while not stop.wait(ASKED_POLL_S):
         try:
             runner.run_asked()
         except sqlite3.Error as error:
             log.error("cannot see which jobs are asked for: %s", error)  # noqa: TRY400
+        rules.tend()
         try:
             dispatcher.tick()
         except sqlite3.Error as error:
             log.error("cannot see what is owed to channels: %s", error)  # noqa: TRY400
+        if time.monotonic() - let_go_s > LET_GO_S:
+            store.let_go()
+            let_go_s = time.monotonic()
+    rules.stop()
     dispatcher.close()
     runner.stop()
+    store.close()
     metadata.close()
