@@ -17,6 +17,9 @@ import pytest
 
 import storage.index
 from dsl.parse import parse
+from dsl.reader import read
+from dsl.time import format_duration
+from server.alerts.rule import DURATIONS, read_rule
 from server.app import Parts, create_app
 from server.cli import COMMANDS
 from server.deletions import Deletions
@@ -51,6 +54,7 @@ DATA_LOG = DOCS / "formats" / "data-log.md"
 CATALOG = DOCS / "formats" / "catalog.md"
 INDEX = DOCS / "formats" / "index.md"
 STREAMS = DOCS / "streams.md"
+ALERTS = DOCS / "alerts.md"
 SOURCES = sorted(path for folder in ("server", "storage") for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -85,10 +89,24 @@ def test_what_a_page_shows_of_a_terminal_happens(path, tmp_path):
 @pytest.mark.parametrize("path", PAGES, ids=named)
 def test_examples_of_queries_and_of_json_read(path):
     for block in blocks(path, "clojure"):
-        if path.name not in ("language.md", "edn.md"):  # which have tests of their own
+        if "rule" in block.words:
+            read_rule(read(block.text))
+        elif path.name not in ("language.md", "edn.md"):  # which have tests of their own
             parse(block.text)
     for block in blocks(path, "json"):
         json.loads(block.text)
+
+
+def test_the_durations_of_rules_are_those_that_are_documented():
+    shown = {code(row["key"])[0]: row for row in table(ALERTS, "key", "default", "is")}
+    for name, kind in DURATIONS.items():
+        row = shown[f":{name}"]
+        default = "never" if kind.default_us is None else f'`"{format_duration(kind.default_us)}"`'
+        assert row["default"] == default
+        assert row["is"].startswith(kind.meaning)
+        assert f"`{format_duration(kind.most_us)}`" in row["is"] or (
+            f"{format_duration(kind.least_us)}` to `{format_duration(kind.most_us)}`" in row["is"]
+        )
 
 
 def test_the_catalog_of_the_example_is_one():
