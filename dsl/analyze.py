@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dsl import predicates
 from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of, tagged
-from dsl.analyze_groups import COUNT_ONLY, Given, aggregate, check_groups, group_by
+from dsl.analyze_groups import COUNT_ONLY, Given, aggregate, check_groups, check_rows, group_by
 from dsl.ast import DEFAULT_LIMIT, EVERY_STREAM, NEWEST_FIRST, Order, Query
 from dsl.cursor import BadCursor, decode
 from dsl.errors import QueryError, quoted
@@ -57,6 +57,8 @@ _MEANT = {
     "deadline": "timeout",
     "time-limit": "timeout",
     "partial": "on-timeout",
+    "filter-groups": "having",
+    "precise": "exact",
 }
 
 
@@ -97,6 +99,8 @@ def _query(analysis: Analysis, form: Form) -> Query | WrongType:
         _bounded(analysis, given["limit"][1], most, noun)
     if grouped:
         check_groups(analysis, given, read)
+    else:
+        check_rows(analysis, given)
     if any(value is WRONG for value in read.values()) or analysis.mistakes:
         return WRONG
     query = _grouped(read) if grouped else _rows(read)
@@ -135,6 +139,8 @@ def _grouped(read: Mapping[str, Any]) -> Query:
         aggregate=read.get("aggregate", COUNT_ONLY),
         timeout_us=read.get("timeout"),
         on_timeout=read.get("on-timeout", "fail"),
+        having=read.get("having"),
+        exact=read.get("exact", False),
     )
 
 
@@ -350,5 +356,7 @@ _READERS: dict[str, Callable[[Analysis, Form], Any]] = {
     "total": _total,
     "timeout": _timeout,
     "on-timeout": _on_timeout,
+    "having": _where,
+    "exact": _total,
 }
 """The keys of a query, and how the value of each is read."""

@@ -3,17 +3,25 @@
 {:group-by [:service [:bucket :timestamp "5m"]] :aggregate {:errors [:count [:= :level "error"]]}}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dsl import arithmetic
 from dsl.aggregates import AGGREGATES
 from dsl.aggregates.base import Aggregate
+from dsl.aggregates.values import Values
 from dsl.analysis import WRONG, Analysis, WrongType, described, name_of
-from dsl.ast import Named
+from dsl.arithmetic import Arithmetic
+from dsl.ast import Named, Order
 from dsl.errors import quoted
 from dsl.forms import Form, MapForm, VectorForm
+from dsl.having import column_of, fields_of
 from dsl.keys import KEYS
 from dsl.keys.base import Key
+from dsl.keys.bucket import TimeBucket
+from dsl.nodes import Predicate
+from dsl.record import EVERY
+from dsl.time import Time
 
 Given = dict[str, tuple[Form, Form]]
 """The key and the value of each name."""
@@ -31,8 +39,24 @@ _MEANT_AGGREGATES = {
     "uniq": "count-distinct",
     "unique": "count-distinct",
     "distinct": "count-distinct",
+    "std": "stddev",
+    "deviation": "stddev",
+    "per-second": "rate",
+    "earliest": "first",
+    "latest": "last",
+    "topk": "top",
+    "terms": "top",
+    "collect": "values",
+    "list": "values",
+    "div": "/",
+    "divide": "/",
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
     "cardinality": "count-distinct",
     "quantile": "percentile",
+    "p50": "median",
+    "p90": "percentile",
     "p95": "percentile",
     "p99": "percentile",
 }
@@ -44,7 +68,7 @@ def group_by(analysis: Analysis, form: Form) -> tuple[Key, ...] | WrongType:
         hint = f"write [{described(form)}]" if name_of(form) else 'write [:service [:bucket :timestamp "5m"]]'
         return analysis.wrong("bad-group", f"{described(form)} is no vector of group keys", form, hint)
     items = form.value.items
-    if items and name_of(items[0]) in set(KEYS) - {"field"} and len(items) > 1:
+    if _is_key(items):
         hint = 'write it in a vector of its own: [[:bucket :timestamp "5m"]]'
         return analysis.wrong("bad-group", "group keys are a vector of keys", form, hint)
     if len(items) > analysis.limits.group_keys_max:
@@ -57,10 +81,16 @@ def group_by(analysis: Analysis, form: Form) -> tuple[Key, ...] | WrongType:
     names: set[str] = set()
     for key, item in zip(right, items, strict=True):
         if key.name in names:
-            hint = "rows have each key under the name of its field"
+            hint = "name one of them otherwise, with {:as …} at its end"
             return analysis.wrong("bad-group", f"two group keys of {described(Form(key.name))}", item, hint)
         names.add(key.name)
     return tuple(right)
+
+
+def _is_key(items: Sequence[Form]) -> bool:
+    """Whether they are the parts of one key: `[:bucket :timestamp "5m"]` without a vector around it."""
+    head = name_of(items[0]) if items else None
+    return head in set(KEYS) - {"field"} and len(items) > (1 if head == "bucket" else 2)
 
 
 def _key(analysis: Analysis, form: Form) -> Key | WrongType:
@@ -69,15 +99,14 @@ def _key(analysis: Analysis, form: Form) -> Key | WrongType:
         made = KEYS["field"].build(analysis, form)
         return made if made is WRONG else made.at(form.start, form.end)
     head = name_of(form.value.items[0]) if form.value.items else None
-    kinds = {name: kind for name, kind in KEYS.items() if name != "field"}
-    if head not in kinds:
+    if head not in KEYS:
         hint = (
-            analysis.near(head or "", kinds, ":")
-            or f"write {' or '.join(kind.signature for kind in kinds.values())}"
+            analysis.near(head or "", KEYS, ":")
+            or f"write {'; or '.join(kind.signature for kind in KEYS.values())}"
         )
         place = form.value.items[0] if form.value.items else form
         return analysis.wrong("bad-group", f"{described(place)} is no kind of group key", place, hint)
-    made = kinds[head].build(analysis, form)
+    made = KEYS[head].build(analysis, form)
     return made if made is WRONG else made.at(form.start, form.end)
 
 
@@ -112,17 +141,21 @@ def _named(analysis: Analysis, key: Form, item: Form) -> Named | WrongType:
     return WRONG if name is None or call is WRONG else Named(name=name, call=call).at(key.start, item.end)
 
 
-def _call(analysis: Analysis, form: Form) -> Aggregate | WrongType:
-    """`[:avg :latency_ms]`, perhaps with a predicate at its end."""
+def _call(analysis: Analysis, form: Form) -> Aggregate | Arithmetic | WrongType:
+    """`[:avg :latency_ms]`, perhaps with a predicate at its end, or `[:/ :errors :requests]`."""
     if not isinstance(form.value, VectorForm) or not form.value.items:
         hint = "write [:count]" if name_of(form) == "count" else "write it as [:avg :latency_ms]"
         return analysis.wrong("bad-aggregate", f"{described(form)} is no aggregate", form, hint)
     head, *arguments = form.value.items
     name = name_of(head)
+    if name in arithmetic.SIGNATURES:
+        return arithmetic.build(analysis, form)
     if name not in AGGREGATES:
         meant = _MEANT_AGGREGATES.get(name or "")
         near = f"did you mean :{meant}?" if meant else analysis.near(name or "", AGGREGATES, ":")
-        hint = near or "the aggregates are " + " ".join(f":{known}" for known in AGGREGATES)
+        hint = near or "the aggregates are " + " ".join(
+            f":{known}" for known in (*AGGREGATES, *arithmetic.SIGNATURES)
+        )
         shown = described(head) if name is None else f":{quoted(name)}"
         return analysis.wrong("unknown-aggregate", f"no aggregate {shown}", head, hint)
     kind = AGGREGATES[name]
@@ -164,10 +197,99 @@ def check_groups(analysis: Analysis, given: Given, read: Mapping[str, Any]) -> N
             place = Form(None, *one.span)
             message = f"{described(Form(one.name))} is the name of a group key and of an aggregate"
             analysis.wrong("duplicate-key", message, place, "rename the aggregate")
-    names = [*(key.name for key in keys), *(one.name for one in named)]
-    steps = read.get("order-by", ())
+    columns = _Columns(keys, named)
+    _check_arithmetic(analysis, columns)
+    _check_rates(analysis, columns, read.get("time"))
+    _check_order(analysis, columns, read.get("order-by", ()))
+    having = read.get("having")
+    if having is not None and having is not WRONG:
+        _check_having(analysis, columns, having)
+
+
+def check_rows(analysis: Analysis, given: Given) -> None:
+    """What rows do not have."""
+    for name in ("having", "exact"):
+        if name in given:
+            hint = {"having": "write it into :where", "exact": "rows are always exact: leave it out"}[name]
+            analysis.wrong("key-not-here", f":{name} without groups", given[name][0], hint)
+
+
+class _Columns:
+    """What rows of groups will have, and what can be done with it."""
+
+    def __init__(self, keys: Sequence[Key], named: Sequence[Named]) -> None:
+        self.keys = {key.name: key for key in keys}
+        self.aggregates = {one.name: one for one in named}
+        self.names = [*self.keys, *self.aggregates]
+        self.formulas = {one.name: one.call for one in named if isinstance(one.call, Arithmetic)}
+        calls = {one.name: one.call for one in named if isinstance(one.call, Aggregate)}
+        self.calls = calls
+        self.times = {name for name, call in calls.items() if call.gives_time}
+        self.maps = {name for name, call in calls.items() if call.gives_maps}
+
+
+def _check_arithmetic(analysis: Analysis, columns: _Columns) -> None:
+    """Every name is one of an aggregate that is a number, and nothing is worked out from itself."""
+    right = True
+    for formula in columns.formulas.values():
+        for part in arithmetic.names(formula):
+            place, shown = Form(None, *part.span), described(Form(part.name))
+            if part.name not in columns.aggregates:
+                right = False
+                message = f"{shown} is no aggregate of this query"
+                hint = analysis.near(part.name, columns.aggregates, ":") or "the aggregates are " + " ".join(
+                    f":{quoted(name)}" for name in columns.aggregates
+                )
+                if part.name in columns.keys:
+                    message, hint = f"{shown} is a group key", "work with aggregates, such as [:max …]"
+                analysis.wrong("unknown-name", message, place, hint)
+            elif part.name in columns.maps or isinstance(columns.calls.get(part.name), Values):
+                analysis.wrong("type-clash", f"{shown} is a list, not a number", place, "count it instead")
+        for part in arithmetic.misused_times(formula, columns.times):
+            hint = "with two times there is only [:- later earlier], in seconds"
+            message = f"{described(Form(part.name))} is a time, not a number"
+            analysis.wrong("type-clash", message, Form(None, *part.span), hint)
+    if not right:
+        return
+    try:
+        arithmetic.in_order(columns.formulas)
+    except arithmetic.Circular as error:
+        place = Form(None, *columns.aggregates[error.path[0]].span)
+        message = f"{quoted(error.path[0])} is worked out from itself: {error}"
+        analysis.wrong("bad-aggregate", message, place, "begin with aggregates of records")
+
+
+def _check_rates(analysis: Analysis, columns: _Columns, time: Time | WrongType | None) -> None:
+    """The seconds that a rate is divided by are known."""
+    if time is WRONG or any(isinstance(key, TimeBucket) for key in columns.keys.values()):
+        return
+    if time is not None and (time.last_us is not None or None not in (time.since, time.until)):
+        return
+    for call in columns.calls.values():
+        if call.per_second:
+            hint = 'write :time {:last "1h"}, or group by [:bucket :timestamp "5m"]'
+            message = f":{call.op} without a range of time that has both ends"
+            analysis.wrong("bad-aggregate", message, Form(None, *call.span), hint)
+
+
+def _check_order(analysis: Analysis, columns: _Columns, steps: Sequence[Order] | WrongType) -> None:
     for step in () if steps is WRONG else steps:
-        if step.name not in names:
-            hint = analysis.near(step.name, names) or "order by " + ", ".join(quoted(name) for name in names)
+        place = Form(None, *step.span)
+        if step.name not in columns.names:
+            every = "order by " + ", ".join(quoted(name) for name in columns.names)
             message = f"{quoted(step.name)} is neither a group key nor an aggregate"
-            analysis.wrong("unknown-name", message, Form(None, *step.span), hint)
+            analysis.wrong("unknown-name", message, place, analysis.near(step.name, columns.names) or every)
+        elif step.name in columns.maps:
+            message = f"{quoted(step.name)} is a list of values and their counts, which has no order"
+            analysis.wrong("bad-order", message, place, "order by something else")
+
+
+def _check_having(analysis: Analysis, columns: _Columns, having: Predicate) -> None:
+    """Every field is one of the rows."""
+    maps = columns.maps | {name for name, key in columns.keys.items() if key.gives_maps}
+    for field, part in fields_of(having):
+        if field != EVERY and column_of(field, columns.names, maps) is None:
+            every = "the rows have " + ", ".join(quoted(name) for name in columns.names)
+            message = f"{quoted(field)} is neither a group key nor an aggregate"
+            hint = analysis.near(field, columns.names, ":") or every
+            analysis.wrong("unknown-name", message, Form(None, *part.span), hint)

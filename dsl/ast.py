@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from dsl.aggregates import ANY_AGGREGATE
 from dsl.aggregates.base import Aggregate
+from dsl.arithmetic import Arithmetic
 from dsl.keys import ANY_KEY
 from dsl.keys.base import Key
 from dsl.nodes import Node, Open, Predicate
@@ -33,10 +34,10 @@ class Order(Node):
 
 
 class Named(Node):
-    """An aggregate and the name that rows have it under."""
+    """An aggregate, or arithmetic over others, and the name that rows have it under."""
 
     name: str
-    call: AnyAggregate
+    call: AnyAggregate | Arithmetic
 
 
 NEWEST_FIRST: Final = (Order(name=TIMESTAMP, direction="desc"),)
@@ -58,6 +59,8 @@ class Query(Node):
         aggregate: what is worked out for each group, at least one; None is a query for rows.
         timeout_us: how long it may take, microseconds; None is as long as the server lets it.
         on_timeout: when time is up: `fail` is an error, `partial` an answer that says it is not complete.
+        having: what holds for the groups that are shown, by the names of keys and aggregates; None is all.
+        exact: whether nothing may be an estimate, however long that takes.
     """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -74,11 +77,24 @@ class Query(Node):
     aggregate: tuple[Named, ...] | None = None
     timeout_us: Open[int] | None = None
     on_timeout: Literal["fail", "partial"] = "fail"
+    having: AnyPredicate | None = None
+    exact: Open[bool] = False
 
     @property
     def grouped(self) -> bool:
         """Whether it asks for groups, not for rows."""
         return self.aggregate is not None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what rows of groups have, in order."""
+        return (*(key.name for key in self.group_by), *(one.name for one in self.aggregate or ()))
+
+    @property
+    def measured(self) -> tuple[tuple[str, Aggregate], ...]:
+        """The aggregates of records by their names, arithmetic left out."""
+        named = self.aggregate or ()
+        return tuple((one.name, one.call) for one in named if isinstance(one.call, Aggregate))
 
     def reads(self, stream: str) -> bool:
         """Whether it is asked of a stream."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsl.ast import Query
 from dsl.cursor import Cursor, cursor_of, encode, now_of
-from dsl.groups import Groups, finish_groups
+from dsl.groups import measure
 from dsl.limits import DEFAULT, Limits
 from dsl.nodes import Predicate
 from dsl.operators import BY_NODE
@@ -17,6 +17,7 @@ from dsl.operators.base import Evaluator
 from dsl.order import RowOrder
 from dsl.record import NUMBER, STREAM, TIMESTAMP, Matcher, Record
 from dsl.record import select as path_of
+from dsl.table import finish
 from dsl.time import format_instant
 
 
@@ -59,11 +60,8 @@ def evaluate(
     now_us = now_of(query, now_us)
     found = _matching(query, records, now_us, analyse)
     if query.grouped:
-        groups = Groups(query, now_us, analyse, limits)
-        for record in found:
-            groups.add(record)
-        rows, total = finish_groups(query, groups.groups(), now_us, limits)
-        return EvaluatedAnswer(rows, total if query.total else None, None, now_us)
+        table = finish(query, measure(query, lambda: found, now_us, analyse, limits), now_us, analyse, limits)
+        return EvaluatedAnswer(table.rows(), table.total if query.total else None, None, now_us)
     order = RowOrder(query.order_by)
     ordered = sorted(found, key=order.of)
     total = len(ordered)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+GROUPS_MAX = 65_000  # the index counts no more buckets at once
+
 
 def _bound(default: int, unit: str, reason: str) -> int:
     made: int = field(default=default, metadata={"unit": unit, "reason": reason})
@@ -28,7 +30,10 @@ class Limits:
     )
     group_keys_max: int = _bound(8, "group keys", "the index nests one search in another for each")
     aggregates_max: int = _bound(64, "aggregates", "each is kept for every group at once")
-    groups_max: int = _bound(65_000, "groups", "the index counts no more buckets at once")
+    groups_max: int = _bound(GROUPS_MAX, "groups", "the index counts no more buckets at once")
+    ranges_max: int = _bound(100, "bounds of :ranges", "each range is a search of its own")
+    top_max: int = _bound(1000, "values of one :top", "each is a search of its own, or a part of a row")
+    values_shown_max: int = _bound(1000, "values of one :values", "they are all in one row")
     timeout_s_max: int = _bound(60, "seconds of :timeout", "a query holds one of few threads while it runs")
     held_bytes_max: int = _bound(
         256 << 20, "bytes held by one query", "several run at once, and share the memory with the senders"

@@ -9,37 +9,15 @@ rising and number falling (the newest first), for `:asc` the other way round.
 """
 
 from collections.abc import Callable, Sequence
-from functools import total_ordering
-from typing import Any, TypeAlias
+from typing import Any
 
 from dsl.ast import Order
+from dsl.rank import Rank, Reversed, rank
 from dsl.record import Record, leaves
 
 TEXT_CHARACTERS_MAX = (
     512  # of a string that count for the order: they travel in cursors, and a cursor in a query
 )
-
-Rank: TypeAlias = tuple[Any, ...]
-"""Something that sorts."""
-
-
-@total_ordering
-class Reversed:
-    """A value that sorts the other way round."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reversed) and bool(self.value == other.value)
-
-    def __lt__(self, other: "Reversed") -> bool:
-        return bool(other.value < self.value)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
 
 
 class RowOrder:
@@ -65,16 +43,6 @@ class RowOrder:
     def of(self, record: Record) -> Rank:
         """What a record sorts by."""
         return self.key(self.values(record), record.stream, record.number)
-
-
-def rank(value: Any, descending: bool) -> Rank:
-    """What a value sorts by."""
-    if value is None:
-        return (1,)
-    kind = 0 if isinstance(value, bool) else 2 if isinstance(value, str) else 1
-    if not descending:
-        return 0, kind, value
-    return 0, -kind, Reversed(value) if kind == 2 else -value
 
 
 def _representative(step: Order) -> Callable[[Record], Any]:

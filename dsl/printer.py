@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from dsl import arithmetic
 from dsl.aggregates import BY_NODE as AGGREGATE_KINDS
 from dsl.aggregates.base import Aggregate
 from dsl.analysis import duration_form, field_form, param_form, param_name
+from dsl.arithmetic import Arithmetic
 from dsl.ast import DEFAULT_LIMIT, DEFAULT_STREAM, EVERY_STREAM, NEWEST_FIRST, Order, Query
 from dsl.forms import Char, Form, Keyword, ListForm, MapForm, SetForm, Symbol, Tagged, VectorForm, print_form
 from dsl.keys import BY_NODE as KEY_KINDS
@@ -54,6 +56,8 @@ def to_form(query: Query) -> Form:
     if query.aggregate is not None:
         named = tuple((field_form(one.name), aggregate_form(one.call)) for one in query.aggregate)
         pairs.append(("aggregate", Form(MapForm(named))))
+    if query.having is not None:
+        pairs.append(("having", write(query.having)))
     if query.order_by != (() if query.grouped else NEWEST_FIRST):
         pairs.append(("order-by", _vector(map(_order, query.order_by))))
     if query.limit != (None if query.grouped else DEFAULT_LIMIT):
@@ -66,11 +70,15 @@ def to_form(query: Query) -> Form:
         pairs.append(("timeout", duration_form(query.timeout_us)))
     if query.on_timeout != "fail":
         pairs.append(("on-timeout", Form(Keyword(query.on_timeout))))
+    if query.exact:
+        pairs.append(("exact", Form(query.exact)))
     return _map(pairs)
 
 
-def aggregate_form(call: Aggregate) -> Form:
-    """An aggregate as a form."""
+def aggregate_form(call: Aggregate | Arithmetic) -> Form:
+    """An aggregate, or arithmetic over others, as a form."""
+    if isinstance(call, Arithmetic):
+        return arithmetic.write(call)
     kind = AGGREGATE_KINDS[type(call)]
     where = [] if call.where is None else [write(call.where)]
     return _vector([Form(Keyword(kind.name)), *kind.write(call), *where])

@@ -6,6 +6,7 @@ RFC 3339: https://www.rfc-editor.org/rfc/rfc3339
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, TypeAlias
 
@@ -32,6 +33,7 @@ TIME_US_MAX = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z, the last
 DURATION_US_MAX = TIME_US_MAX - TIME_US_MIN
 _DIGITS_MAX = 18  # of a count in a duration: more would pass every bound, and long integers cost time
 
+_CLOCK = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -178,6 +180,21 @@ def format_instant(us: int) -> str:
     """An instant as rows have it: RFC 3339 in UTC with six decimals."""
     text = (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds")
     return text.replace("+00:00", "Z")
+
+
+def format_instants(instants: Sequence[int]) -> list[str]:
+    """Many instants as rows have them: the same, at a third of the time where they share days."""
+    days: dict[int, str] = {}
+    texts = []
+    for us in instants:
+        day, rest = divmod(us, UNITS_US["d"])
+        date = days.get(day)
+        if date is None:
+            date = days[day] = format_instant(us - rest)[:11]
+        minute, rest = divmod(rest, UNITS_US["m"])
+        second, fraction = divmod(rest, UNITS_US["s"])
+        texts.append(f"{date}{_CLOCK[minute]}:{second:02d}.{fraction:06d}Z")
+    return texts
 
 
 def format_duration(us: int) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import orjson
 
+from dsl.table import Table
+from server.json_table import json_rows
+
 
 @dataclass(slots=True)
 class Answer:
@@ -14,7 +17,8 @@ class Answer:
 
     Attributes:
         records: The rows of a query for records, a JSON object each.
-        groups: The rows of a query for groups, as plain data; None for records.
+        times: The columns of groups that are times; of records it is the timestamp.
+        groups: The rows of a query for groups, as columns; None for records.
         now: The instant for which `now` in the query stood, RFC 3339.
         took_ms: Time spent answering.
         cursor: Where the next page begins; None on the last.
@@ -34,16 +38,17 @@ class Answer:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     approximate: dict[str, str] = field(default_factory=dict)
     columns: list[str] | None = None
-    groups: list[dict[str, Any]] | None = None
+    times: list[str] | None = None
+    groups: Table | None = None
 
     @property
     def rows(self) -> list[bytes]:
         """The rows, a JSON object each."""
-        return self.records if self.groups is None else [orjson.dumps(row) for row in self.groups]
+        return self.records if self.groups is None else json_rows(self.groups)
 
     def plain_rows(self) -> list[dict[str, Any]]:
         """The rows as plain data."""
-        return [orjson.loads(row) for row in self.records] if self.groups is None else self.groups
+        return [orjson.loads(row) for row in self.records] if self.groups is None else self.groups.rows()
 
     def head(self) -> dict[str, Any]:
         """Everything but the rows."""
@@ -56,5 +61,7 @@ class Answer:
             head["approximate"] = self.approximate
         if self.columns is not None:
             head["columns"] = self.columns
+        if self.times:
+            head["times"] = self.times
         head["took_ms"] = round(self.took_ms, 3)
         return head

@@ -94,6 +94,10 @@ class FieldQueries(TextQueries):
         truths = [Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{path}", truth) for truth in (True, False)]
         return any_of([*strings, *truths])
 
+    def with_message(self) -> Query:
+        """Records whose `message` is a text."""
+        return but_not(self._all, self._flag(ix.NO_MESSAGE))
+
     def instants(self, low_us: int | None, high_us: int | None) -> Pair:
         """The record's time lies in [low, high)."""
         return self._exact(self._instants(low_us, high_us))

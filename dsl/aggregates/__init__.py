@@ -8,10 +8,17 @@ from dsl.aggregates.avg import AVG
 from dsl.aggregates.base import Aggregate, AggregateKind
 from dsl.aggregates.count import COUNT
 from dsl.aggregates.count_distinct import COUNT_DISTINCT
+from dsl.aggregates.first import FIRST
+from dsl.aggregates.last import LAST
 from dsl.aggregates.max import MAX
+from dsl.aggregates.median import MEDIAN
 from dsl.aggregates.min import MIN
 from dsl.aggregates.percentile import PERCENTILE
+from dsl.aggregates.rate import RATE
+from dsl.aggregates.stddev import STDDEV
 from dsl.aggregates.sum import SUM
+from dsl.aggregates.top import TOP
+from dsl.aggregates.values import VALUES
 from dsl.operators import ANY_PREDICATE
 
 _ALL: tuple[AggregateKind[Any], ...] = (
@@ -21,7 +28,14 @@ _ALL: tuple[AggregateKind[Any], ...] = (
     AVG,
     MIN,
     MAX,
+    STDDEV,
     PERCENTILE,
+    MEDIAN,
+    RATE,
+    FIRST,
+    LAST,
+    TOP,
+    VALUES,
 )
 
 AGGREGATES: Final[dict[str, AggregateKind[Any]]] = {kind.name: kind for kind in _ALL}

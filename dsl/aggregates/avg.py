@@ -1,11 +1,11 @@
 """`[:avg f]`: the mean of the numbers of a field; of none, nil."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, real, write_field
+from dsl.aggregates.held import Held
+from dsl.aggregates.numbers import Numbers
 from dsl.aggregates.sum import total
-from dsl.record import NUMBERS
 
 
 class Avg(FieldAggregate):
@@ -21,18 +21,12 @@ class Avg(FieldAggregate):
         """The mean."""
         return real(result["value"])
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Nothing yet."""
-        return _Averaged()
+        return _Averaged(self, held)
 
 
-class _Averaged:
-    def __init__(self) -> None:
-        self.numbers: list[float] = []
-
-    def add(self, values: Sequence[Any]) -> None:
-        self.numbers.extend(value for value in values if type(value) in NUMBERS)
-
+class _Averaged(Numbers):
     def result(self) -> float | None:
         return total(self.numbers) / len(self.numbers) if self.numbers else None
 

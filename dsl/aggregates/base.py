@@ -1,28 +1,30 @@
 """What an aggregate is: its node in the tree, how it is read and printed, and the two ways to work it out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from dsl.aggregates.held import Held
 from dsl.analysis import WRONG, Analysis, WrongType, field_form
 from dsl.forms import Form
 from dsl.nodes import Node, Predicate
-from dsl.record import TIMESTAMP
+from dsl.record import TIMESTAMP, Record
 
 if TYPE_CHECKING:
     AnyPredicate: TypeAlias = Predicate
 
-VALUE_BYTES = (
-    200  # of a value in a set, about: the value, its pair and its place; a text has its characters too
-)
 FLOAT_INTEGERS_MAX = 2**53  # up to here a float that is whole is the integer
 
 
 class Accumulator(Protocol):
     """One aggregate of one group, as records come."""
 
-    def add(self, values: Sequence[Any]) -> None:
-        """Take in one record by the scalars of the aggregate's field; of no field, by none."""
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        """Take in one record, and beside it the scalars of the aggregate's field; of no field, none.
+
+        Raises:
+            QueryError: it would hold too much (`answer-too-large`).
+        """
         ...
 
     def result(self) -> Any:
@@ -30,31 +32,21 @@ class Accumulator(Protocol):
         ...
 
 
-@runtime_checkable
-class Growing(Accumulator, Protocol):
-    """One that keeps values, so that it takes more memory with more records."""
-
-    def held_bytes(self) -> int:
-        """About how much that is; never more than the `weight` of all that was added."""
-        ...
-
-
-def weight(values: Iterable[Any]) -> int:
-    """The bytes that scalars take while they are kept, at most."""
-    return sum(VALUE_BYTES + (len(value) if type(value) is str else 0) for value in values)
-
-
 class Aggregate(Node):
     """One value for a group of records, of those among them for which `where` holds.
 
     Attributes:
         approximation: how far the index's answer may be from the exact one; None where it is exact.
+        gives_maps: whether its value is a list of maps.
+        per_second: whether what is worked out is divided by the seconds of the group.
     """
 
     op: str = ""
     where: "AnyPredicate | None" = None
 
     approximation: ClassVar[str | None] = None
+    gives_maps: ClassVar[bool] = False
+    per_second: ClassVar[bool] = False
 
     @property
     def source(self) -> str | None:
@@ -67,16 +59,20 @@ class Aggregate(Node):
         return False
 
     def native(self, column: str) -> dict[str, Any] | None:
-        """What the index is asked, of a column; None when the number of records is all that is needed."""
+        """What the index is asked, of a column; None when it is not asked by one plain question."""
         raise NotImplementedError
 
     def read(self, result: dict[str, Any]) -> Any:
         """The value in the index's answer; None when there is none."""
         raise NotImplementedError
 
-    def accumulator(self) -> Accumulator:
-        """An empty one."""
+    def accumulator(self, held: Held) -> Accumulator:
+        """An empty one, that counts what it holds."""
         raise NotImplementedError
+
+    def empty(self) -> Any:
+        """Its value for no records at all."""
+        return self.accumulator(Held()).result()
 
 
 class FieldAggregate(Aggregate):

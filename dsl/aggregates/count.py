@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, Aggregate, AggregateKind
+from dsl.aggregates.held import Held
 from dsl.analysis import Analysis
 from dsl.forms import Form
 from dsl.nodes import Predicate
+from dsl.record import Record
 
 
 class Count(Aggregate):
@@ -23,20 +25,25 @@ class Count(Aggregate):
         """The number of records of a group."""
         return int(result["doc_count"])
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Zero."""
-        return _Counted()
+        del held
+        return Counted()
 
 
-class _Counted:
+class Counted:
+    """How many records were taken in."""
+
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, values: Sequence[Any]) -> None:
-        del values
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        """One more."""
+        del values, record
         self.count += 1
 
     def result(self) -> int:
+        """How many."""
         return self.count
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, weight, write_field
+from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, write_field
+from dsl.aggregates.held import Held
+from dsl.nodes import Node
+from dsl.record import Record
 
 
 class CountDistinct(FieldAggregate):
@@ -21,24 +24,28 @@ class CountDistinct(FieldAggregate):
         """The estimate, rounded."""
         return round(result["value"] or 0)
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Nothing yet."""
-        return _Distinct()
+        return _Distinct(self, held)
 
 
 class _Distinct:
-    def __init__(self) -> None:
-        self.seen: set[tuple[bool, Any]] = set()
+    def __init__(self, node: Node, held: Held) -> None:
+        self._seen: set[tuple[bool, Any]] = set()
+        self._node = node
+        self._held = held
 
-    def add(self, values: Sequence[Any]) -> None:
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        del record
         # True equals 1 in Python; no string equals a number.
-        self.seen.update((type(value) is bool, value) for value in values)
-
-    def held_bytes(self) -> int:
-        return weight(value for _, value in self.seen)
+        for value in values:
+            place = (type(value) is bool, value)
+            if place not in self._seen:
+                self._seen.add(place)
+                self._held.values((value,), self._node)
 
     def result(self) -> int:
-        return len(self.seen)
+        return len(self._seen)
 
 
 COUNT_DISTINCT = AggregateKind(

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_any, tidy, write_field
-from dsl.record import NUMBERS, TIMESTAMP
+from dsl.aggregates.held import Held
+from dsl.record import NUMBERS, TIMESTAMP, Record
 
 
 class Min(FieldAggregate):
@@ -25,8 +26,9 @@ class Min(FieldAggregate):
         """The least; whole where it is."""
         return tidy(result["value"])
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Nothing yet."""
+        del held
         return _Min()
 
 
@@ -34,7 +36,8 @@ class _Min:
     def __init__(self) -> None:
         self.found: float | None = None
 
-    def add(self, values: Sequence[Any]) -> None:
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        del record
         for value in values:
             if type(value) in NUMBERS and (self.found is None or value < self.found):
                 self.found = value

@@ -11,13 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StrictFloat, StrictInt
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, numeric_field, real
+from dsl.aggregates.held import Held
+from dsl.aggregates.numbers import Numbers
 from dsl.analysis import WRONG, Analysis, WrongType, field_form
 from dsl.forms import Form
-from dsl.nodes import Open, Predicate, is_open
-from dsl.record import NUMBERS
+from dsl.nodes import Node, Open, Predicate, is_open
 
 PERCENT_MAX = 100
-NUMBER_BYTES = 32  # of a number in a list
 
 
 class Percentile(FieldAggregate):
@@ -26,7 +26,7 @@ class Percentile(FieldAggregate):
     op: Literal["percentile"] = "percentile"
     percent: Open[Annotated[StrictInt | StrictFloat, Field(ge=0, le=PERCENT_MAX)]]
 
-    approximation: ClassVar[str | None] = "within 1 % of the exact value"
+    approximation: ClassVar[str | None] = "within 1 %"
 
     def native(self, column: str) -> dict[str, Any] | None:
         """The index's sketch."""
@@ -38,27 +38,21 @@ class Percentile(FieldAggregate):
         found = next(iter(values.values())) if isinstance(values, dict) else values[0]["value"]
         return real(found)
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Nothing yet."""
-        return _Ranked(float(self.percent))
+        return _Ranked(self, held, float(self.percent))
 
 
-class _Ranked:
-    def __init__(self, percent: float) -> None:
-        self.percent = percent
-        self.numbers: list[float] = []
-
-    def add(self, values: Sequence[Any]) -> None:
-        self.numbers.extend(value for value in values if type(value) in NUMBERS)
-
-    def held_bytes(self) -> int:
-        return NUMBER_BYTES * len(self.numbers)
+class _Ranked(Numbers):
+    def __init__(self, node: Node, held: Held, percent: float) -> None:
+        super().__init__(node, held)
+        self._percent = percent
 
     def result(self) -> float | None:
         if not self.numbers:
             return None
-        rank = math.floor(self.percent / PERCENT_MAX * (len(self.numbers) - 1))
-        return float(sorted(self.numbers)[rank])
+        rank = math.floor(self._percent / PERCENT_MAX * (len(self.numbers) - 1))
+        return sorted(self.numbers)[rank]
 
 
 def build_percentile(

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, tidy, write_field
+from dsl.aggregates.held import Held
 from dsl.analysis import INTEGER_MAX, INTEGER_MIN
+from dsl.record import Record
 
 
 class Sum(FieldAggregate):
@@ -13,16 +15,17 @@ class Sum(FieldAggregate):
 
     op: Literal["sum"] = "sum"
 
-    def native(self, column: str) -> dict[str, Any] | None:
-        """The index's sum."""
-        return {"sum": {"field": column}}
+    def native(self, column: str) -> dict[str, Any]:
+        """The index's sum, and beside it how large the numbers are."""
+        return {"stats": {"field": column}}
 
     def read(self, result: dict[str, Any]) -> int | float:
         """The sum; whole where it is."""
-        return tidy(result["value"]) or 0
+        return tidy(result["sum"]) or 0
 
-    def accumulator(self) -> Accumulator:
+    def accumulator(self, held: Held) -> Accumulator:
         """Nothing yet."""
+        del held
         return _Summed()
 
 
@@ -33,7 +36,8 @@ class _Summed:
         self.whole = 0
         self.others: list[float] = []
 
-    def add(self, values: Sequence[Any]) -> None:
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        del record
         for value in values:
             if type(value) is int:
                 self.whole += value

@@ -7,10 +7,14 @@ from pydantic import Field
 from dsl.keys.base import Key, KeyKind
 from dsl.keys.bucket import BUCKET
 from dsl.keys.field import FIELD
+from dsl.keys.ranges import RANGES
+from dsl.keys.top import TOP
 
 _ALL: tuple[KeyKind[Any], ...] = (
     FIELD,
     BUCKET,
+    RANGES,
+    TOP,
 )
 
 KEYS: Final[dict[str, KeyKind[Any]]] = {kind.name: kind for kind in _ALL}

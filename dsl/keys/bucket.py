@@ -2,23 +2,33 @@
 
 A bucket is named by its beginning, which belongs to it. Buckets of time begin at whole multiples of their
 width since 1970 UTC (of whole weeks: since a Monday), those of numbers at whole multiples of theirs;
-`{:offset …}` shifts them.
+`{:offset …}` shifts them. `{:fill true}` shows those without records too, `{:fill false}` none of them.
 """
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
 from dsl.aggregates.base import tidy
-from dsl.analysis import WRONG, Analysis, WrongType, described, duration_form, field_form, name_of
-from dsl.forms import Form, Keyword, MapForm, VectorForm
+from dsl.analysis import WRONG, Analysis, WrongType, described, duration_form, field_form
+from dsl.forms import Form, VectorForm
 from dsl.keys.base import Key, KeyKind, KeysOf, distinct
+from dsl.keys.options import (
+    read_alias,
+    read_flag,
+    read_options,
+    split_options,
+    write_key,
+    written_alias,
+    wrong_arity,
+)
 from dsl.nodes import Open, is_open
 from dsl.record import NUMBERS, TIMESTAMP, leaves
 from dsl.time import UNITS_US, WEEK_ORIGIN_US
 
-SIGNATURE = '[:bucket :timestamp "5m"] or [:bucket field width], each with an optional {:offset …}'
+SIGNATURE = '[:bucket :timestamp "5m"] or [:bucket field width], each perhaps with {:offset … :fill … :as …}'
 
 
 class TimeBucket(Key):
@@ -28,6 +38,7 @@ class TimeBucket(Key):
     field: Literal["timestamp"] = "timestamp"
     width_us: Open[Annotated[int, Field(gt=0)]]
     offset_us: Open[int] = 0
+    fill: Open[bool | None] = None
 
     @property
     def gives_time(self) -> bool:
@@ -44,8 +55,9 @@ class TimeBucket(Key):
         """The beginning of the bucket that holds an instant."""
         return us - (us - self.origin_us) % self.width_us
 
-    def values(self) -> KeysOf:
+    def values(self, frequent: Sequence[Any] = ()) -> KeysOf:
         """The one bucket of the record's time."""
+        del frequent
         start = self.start
         return lambda record: [start(record.timestamp_us)]
 
@@ -56,6 +68,7 @@ class NumberBucket(Key):
     op: Literal["number-bucket"] = "number-bucket"
     width: Open[Annotated[StrictInt | StrictFloat, Field(gt=0)]]
     offset: Open[StrictInt | StrictFloat] = 0
+    fill: Open[bool | None] = None
 
     def start(self, number: float) -> int | float | None:
         """The beginning of the bucket that holds a number, worked out in floats as the index does."""
@@ -63,34 +76,40 @@ class NumberBucket(Key):
         steps = (float(number) - offset) / width
         if not math.isfinite(steps):
             return tidy(float(number))  # so narrow that every number has a bucket of its own
-        return tidy(math.floor(steps) * width + offset)
+        return self.at_step(math.floor(steps))
 
-    def values(self) -> KeysOf:
+    def at_step(self, step: int) -> int | float | None:
+        """The beginning of a bucket by how many lie between it and the offset."""
+        return tidy(step * float(self.width) + float(self.offset))
+
+    def values(self, frequent: Sequence[Any] = ()) -> KeysOf:
         """The buckets of its numbers; the other values have none."""
+        del frequent
         find = leaves(self.field)
         start = self.start
         return lambda record: distinct([start(leaf) for leaf in find(record) if type(leaf) in NUMBERS])
 
 
 def build_bucket(analysis: Analysis, form: Form) -> TimeBucket | NumberBucket | WrongType:
-    """From a field, a width, and perhaps an offset."""
+    """From a field, a width, and perhaps options."""
     assert isinstance(form.value, VectorForm)
-    arguments = form.value.items[1:]
-    if not 2 <= len(arguments) <= 3:
-        message = f":bucket takes a field and a width, not {len(arguments)} arguments"
-        return analysis.wrong("wrong-arity", message, form, f"write {SIGNATURE}")
-    field = analysis.field(arguments[0], "bad-group")
-    offset = _offset_form(analysis, arguments[2]) if len(arguments) == 3 else None
-    if field is WRONG or offset is WRONG:
+    parts = split_options(form.value.items[1:], 2)
+    if parts is None:
+        return wrong_arity(analysis, form, "bucket", "a field and a width", SIGNATURE)
+    (named, width), last = parts
+    field = analysis.field(named, "bad-group")
+    options = read_options(analysis, last, "bucket", ("offset", "fill", "as"))
+    if field is WRONG or options is WRONG:
         return WRONG
-    return (
-        _time(analysis, arguments[1], offset)
-        if field == TIMESTAMP
-        else _number(analysis, field, arguments[1], offset)
-    )
+    alias, fill = read_alias(analysis, options), read_flag(analysis, options, "fill")
+    build = _time if field == TIMESTAMP else _number
+    made = build(analysis, field, width, options.get("offset"))
+    if made is WRONG or alias is WRONG or fill is WRONG:
+        return WRONG
+    return made.model_copy(update={"alias": alias, "fill": fill})
 
 
-def _time(analysis: Analysis, width: Form, offset: Form | None) -> TimeBucket | WrongType:
+def _time(analysis: Analysis, _: str, width: Form, offset: Form | None) -> TimeBucket | WrongType:
     width_us = analysis.duration(width)
     offset_us = 0 if offset is None else analysis.duration(offset, least_us=0)
     if width_us is WRONG or offset_us is WRONG:
@@ -112,33 +131,19 @@ def _number(analysis: Analysis, field: str, width: Form, offset: Form | None) ->
     )
 
 
-def _offset_form(analysis: Analysis, options: Form) -> Form | WrongType | None:
-    """The form after `:offset`."""
-    if not isinstance(options.value, MapForm):
-        return analysis.wrong(
-            "bad-group", f"{described(options)} is no map of options", options, "write {:offset …}"
-        )
-    found: Form | None = None
-    for key, item in options.value.pairs:
-        name = name_of(key)
-        if name != "offset":
-            analysis.wrong(
-                "unknown-key", f"no option {described(key)} of :bucket", key, "the only option is :offset"
-            )
-            return WRONG
-        found = item
-    return found
-
-
 def write_bucket(node: TimeBucket | NumberBucket) -> Form:
-    """To its field, its width, and its offset where it has one."""
+    """To its field, its width, and what is not as usual."""
     if isinstance(node, TimeBucket):
         width, offset = duration_form(node.width_us), duration_form(node.offset_us)
         shifted = node.offset_us != 0
     else:
         width, offset, shifted = Form(node.width), Form(node.offset), node.offset != 0
-    options = [Form(MapForm(((Form(Keyword("offset")), offset),)))] if shifted else []
-    return Form(VectorForm((Form(Keyword("bucket")), field_form(node.field), width, *options)))
+    options = {
+        "offset": offset if shifted else None,
+        "fill": None if node.fill is None else Form(node.fill),
+        "as": written_alias(node.alias),
+    }
+    return write_key("bucket", [field_form(node.field), width], options)
 
 
 BUCKET: KeyKind[TimeBucket | NumberBucket] = KeyKind(

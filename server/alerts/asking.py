@@ -38,7 +38,7 @@ class Asker:
             StoreError: the store cannot answer.
         """
         answer = self._engine.ask(query, now_us)
-        return Answered(answer.groups or [], tuple(str(one["message"]) for one in answer.warnings))
+        return Answered(answer.plain_rows(), tuple(str(one["message"]) for one in answer.warnings))
 
     def samples(self, rule: Rule, value: dict[str, Any], at_us: int) -> list[dict[str, Any]]:
         """The newest records of a group, by the columns that the group had.
@@ -70,7 +70,7 @@ class Asker:
         for line in self._engine.ask(query, at_us - rule.delay_us).records:
             row = orjson.loads(line)
             record = _record_of(row)
-            if any(value.get(key.name) not in key.values()(record) for key in unsure):
+            if not all(key.shows(record, value.get(key.name)) for key in unsure):
                 continue
             room -= len(line)
             if room < 0 or len(found) == rule.samples:

@@ -13,8 +13,8 @@ from typing import Any
 
 from dsl.aggregates.max import Max
 from dsl.ast import Named, Query
-from dsl.groups import empty_values
 from dsl.record import TIMESTAMP
+from dsl.table import empty_row
 from dsl.time import UNITS_US, format_duration, rfc3339
 from server.alerts.rule import ABSENT_LABEL, ALERT_NAME, Rule
 from server.alerts.state import Found, Labels, fingerprint_of
@@ -109,9 +109,7 @@ def evaluate(
     query = asked_query(rule)
     answered = ask(query, now_us)
     before = {ago_us: _by_group(rule, ask(rule.query, now_us - ago_us).rows) for ago_us in rule.when.agos_us}
-    nothing = dict(
-        zip((one.name for one in rule.query.aggregate or ()), empty_values(rule.query), strict=True)
-    )
+    nothing = empty_row(rule.query)
     holds = rule.when.holds(analyse, now_us)
     found: dict[str, Found] = {}
     seen: dict[str, Known] = {}

@@ -94,6 +94,7 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
         warnings=found.get("warnings", []),
         approximate=found.get("approximate", {}),
         columns=found.get("columns"),
+        times=found.get("times"),
     )
 
 

@@ -16,16 +16,17 @@ _DIGIT_SECOND = re.compile(r"[-+.]\d")
 
 
 def encode(answer: Answer) -> bytes:
-    """Names become keywords where they can, the time of a row an #inst."""
-    rows = " ".join(_row(row) for row in answer.plain_rows())
+    """Names become keywords where they can, the times of a row an #inst."""
+    times = frozenset(("timestamp",) if answer.times is None else answer.times)
+    rows = " ".join(_row(row, times) for row in answer.plain_rows())
     head = write(answer.head())
     return f"{{:rows [{rows}] {head[1:]}".encode()
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: dict[str, Any], times: frozenset[str]) -> str:
     parts = (
         f"{name(key)} #inst {write(value)}"
-        if key == "timestamp" and type(value) is str
+        if key in times and type(value) is str
         else f"{name(key)} {write(value)}"
         for key, value in row.items()
     )

@@ -21,6 +21,7 @@ from dsl.explain import defaults_of, rewrites_of, take_flag
 from dsl.limits import DEFAULT, Limits
 from dsl.parse import parse, read_form
 from dsl.printer import query_hash, to_edn, to_json
+from dsl.table import empty
 from dsl.time import format_instant
 from server.answer import Answer
 from server.engine.asked import Asked, Partial, out_of_time
@@ -211,7 +212,7 @@ class Engine:
         work = replace(snapshot.work)
         return {
             "complete": partial.reason is None,
-            "rows": len(answer.groups) if answer.groups is not None else len(answer.records),
+            "rows": len(answer.groups.rows()) if answer.groups is not None else len(answer.records),
             "took_ms": round(took_s * 1000, 3),
             "index": {
                 "searches": work.searches,
@@ -270,7 +271,7 @@ class Engine:
 
 def _empty(query: Query, now_us: int) -> Answer:
     """The answer of a query that had no time to find anything."""
-    answer = Answer(records=[], now=format_instant(now_us), groups=[] if query.grouped else None)
+    answer = Answer(records=[], now=format_instant(now_us), groups=empty(query) if query.grouped else None)
     out_of_time(answer, "the query takes longer than it may")
     answer.cursor = query.after
     return answer

@@ -18,7 +18,8 @@ from dsl.evaluate import matches
 from dsl.explain import Step, steps_of
 from dsl.record import TIMESTAMP
 from dsl.time import format_instant
-from server.engine.groups import NativeGroups, NotNative, column
+from server.engine.columns import NotNative, column
+from server.engine.groups import why_not
 from server.engine.matching import Matching, record_of
 from storage.catalog import SegmentEntry
 from storage.errors import QueryTimeout
@@ -213,8 +214,7 @@ def _why_read(query: Query, matching: Matching) -> str | None:
     """Why the index cannot group by itself; None where it can, as far as that is known before."""
     if not matching.exact:
         return "the index cannot decide the condition alone"
-    calls = [one.call for one in query.aggregate or ()]
-    return NativeGroups(matching.snapshot, query.group_by, calls, set()).why_not()
+    return why_not(query)
 
 
 def _has_column(name: str) -> bool:

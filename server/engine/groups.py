@@ -1,78 +1,82 @@
-"""Groups by the index alone: one nested aggregation over columns, read back as a value per group.
+"""Groups by the index alone: nested aggregations over columns, read back as columns of keys and values.
 
-The keys that are fields come first, the bucket of time last, because a term of a column is cheap to split by and a
-histogram of ten thousand buckets is not. Records without a value for a key are the group of nil: they are asked for
-apart, as the index leaves them out. A condition on one aggregate is one more question, with the condition added.
+Some keys are levels of the nesting: a field, a bucket. Fields come first and the bucket of time last, because a term of
+a column is cheap to split by and a histogram of ten thousand buckets is not. The others split the question
+(`splits.py`): each of their values is a question of its own. So is that of the records without a value, as the index
+leaves them out of a level, and so is a condition of one aggregate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, combinations
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product, repeat
+from math import prod
 from typing import Any
 
 from tantivy import Query
 
 from dsl.aggregates.base import Aggregate, tidy
 from dsl.aggregates.count_distinct import CountDistinct
-from dsl.aggregates.max import Max
-from dsl.aggregates.min import Min
-from dsl.aggregates.sum import Sum
+from dsl.aggregates.ends import End
+from dsl.ast import Query as Asked
+from dsl.groups import Measured
 from dsl.keys.base import Key
 from dsl.keys.bucket import NumberBucket, TimeBucket
-from dsl.keys.field import FieldKey
-from storage import index as ix
+from dsl.limits import Limits
+from server.engine.columns import NotNative, column, key_of, plain_key
+from server.engine.ends import conditions_of_ends, values_of_ends
+from server.engine.metrics import Metric, listing_of, metric_of
+from server.engine.splits import Part, Splitter, is_level
 from storage.errors import ResultTooLarge
 from storage.queries import all_of, but_not
 from storage.snapshot import Snapshot
 
 KEY = "groups"  # a name inside the question; the engine has "key" itself, and aggregates are called by their place
-GROUPS_MAX = 65_000  # the engine's own bound on buckets
-INTEGER_EXACT_MAX = 2**53  # a column that holds floats too rounds larger integers
-FIELD_KEYS_MAX = 4  # each doubles the questions about records without a value
-
-Groups = dict[tuple[Any, ...], list[Any]]
-
-
-class NotNative(Exception):
-    """The index cannot group like this; the records must be read."""
+PARTS_MAX = 512  # each is a question of its own
 
 
 @dataclass(slots=True)
+class _Found:
+    """Groups found so far, as columns."""
+
+    keys: list[list[Any]]
+    values: dict[int, list[Any]]
+    counts: list[int] = field(default_factory=list)
+
+
+def why_not(query: Asked) -> str | None:
+    """What of a query has no column, so that the records must be read; None where only asking can tell."""
+    for key in query.group_by:
+        try:
+            column(key.field)
+        except NotNative:
+            return f"the index has no column for the key {key.name}"
+    for _, call in query.measured:
+        try:
+            metric_of(call)
+        except NotNative:
+            return f"the index has no column for :{call.op} of {call.source}"
+    return None
+
+
 class NativeGroups:
     """One grouped query put to the index.
 
     Attributes:
-        snapshot: What is asked.
-        keys: What is grouped by.
-        calls: The aggregates, in the order of the columns of the result.
         approximate: Places of aggregates whose values are not exact; filled while asking.
     """
 
-    snapshot: Snapshot
-    keys: Sequence[Key]
-    calls: Sequence[Aggregate]
-    approximate: set[int]
+    def __init__(self, snapshot: Snapshot, query: Asked, limits: Limits) -> None:
+        self.approximate: set[int] = set()
+        self._snapshot = snapshot
+        self._query = query
+        self._limits = limits
+        self._keys = query.group_by
+        self._calls: list[Aggregate] = [call for _, call in query.measured]
+        self._metrics: list[Metric] = [metric_of(call) for call in self._calls]
 
-    def why_not(self) -> str | None:
-        """What has no column, so that the records must be read; None where only asking can tell."""
-        for key in self.keys:
-            try:
-                if not isinstance(key, TimeBucket):
-                    _level(key, _key_column(key))
-            except NotNative:
-                return f"the index has no column for the key {key.name}"
-        for call in self.calls:
-            try:
-                self._metric(call, exact=True)
-            except NotNative:
-                return f"the index has no column for :{call.op} of {call.source}"
-        if sum(not isinstance(key, TimeBucket) for key in self.keys) > FIELD_KEYS_MAX:
-            return f"more than {FIELD_KEYS_MAX} keys are fields"
-        return None
-
-    def ask(self, base: Query, conditions: Sequence[Query | None]) -> Groups:
+    def ask(self, base: Query, conditions: Sequence[Query | None]) -> Measured:
         """The groups and their aggregates.
 
         Args:
@@ -82,234 +86,204 @@ class NativeGroups:
         Raises:
             NotNative: the index can't.
             ResultTooLarge: there are more groups than an answer may have.
+            QueryError: a group has too many values to show (`too-many-values`).
         """
-        fields = [key for key in self.keys if not isinstance(key, TimeBucket)]
-        if len(fields) > FIELD_KEYS_MAX:
+        conditions = conditions_of_ends(self._snapshot, base, self._calls, conditions)
+        splitter = Splitter(self._snapshot, self._query, base, self._limits)
+        parts = [splitter.parts(place) for place in range(len(self._keys))]
+        if prod(map(len, parts)) > PARTS_MAX:
             raise NotNative
-        columns = {id(key): _key_column(key) for key in fields}
-        if not any(conditions):
-            return dict(self._everywhere(base, fields, columns, range(len(self.calls))))
-        groups: Groups = {}
         plain = [i for i, condition in enumerate(conditions) if condition is None]
-        for key, values in self._everywhere(base, fields, columns, plain):
-            row = groups.setdefault(key, [None] * len(self.calls))
-            for i, value in zip(plain, values, strict=True):
-                row[i] = value
+        found = self._everywhere(base, parts, plain)
+        columns = [found.values.get(i, []) for i in range(len(self._calls))]
         for i, condition in enumerate(conditions):
             if condition is None:
                 continue
-            empty = _empty_value(self.calls[i])
-            for row in groups.values():
-                row[i] = empty
-            for key, values in self._everywhere(all_of([base, condition]), fields, columns, [i]):
-                groups[key][i] = values[0]
-        return groups
+            some = self._everywhere(all_of([base, condition]), parts, [i])
+            values = dict(zip(_rows(some), some.values[i], strict=True))
+            empty = self._calls[i].empty()
+            columns[i] = [values.get(row, empty) for row in _rows(found)]
+        for i, call in enumerate(self._calls):
+            if isinstance(call, End):
+                columns[i] = values_of_ends(self._snapshot, call, columns[i])
+        keys = [plain_key(values) for values in found.keys]
+        return Measured(len(found.counts), keys, columns, splitter.frequent)
 
-    def _everywhere(
-        self, base: Query, fields: Sequence[Key], columns: dict[int, str], places: Sequence[int]
-    ) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
-        """The groups with every key present, then those that lack some."""
-        optional = [key for key in fields if columns[id(key)] not in (ix.TIMESTAMP, ix.NUMBER, ix.STREAM)]
-        for lacking in chain.from_iterable(combinations(optional, n) for n in range(len(optional) + 1)):
+    def _everywhere(self, base: Query, parts: Sequence[Sequence[Part]], places: Sequence[int]) -> _Found:
+        """The groups of every combination of parts."""
+        found = _Found([[] for _ in self._keys], {i: [] for i in places})
+        for chosen in product(*parts):
             query = base
-            for key in lacking:
-                query = but_not(query, Query.exists_query(columns[id(key)], False))
-            if lacking and not self.snapshot.count(query):
-                continue
-            present = [key for key in fields if not any(key is other for other in lacking)]
-            yield from self._ask(query, present, columns, places)
+            for part in chosen:
+                if part.only is not None:
+                    query = all_of([query, part.only])
+                if part.without is not None:
+                    query = but_not(query, part.without)
+            if query is base or self._snapshot.count(query):
+                self._ask(query, chosen, places, found)
+        return found
 
-    def _ask(
-        self, query: Query, present: Sequence[Key], columns: dict[int, str], places: Sequence[int]
-    ) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
-        levels: list[Key] = [*present, *(key for key in self.keys if isinstance(key, TimeBucket))]
-        if not levels and all(self.calls[i].source is None for i in places):
-            total = self.snapshot.count(query)
-            if total or not self.keys:
-                yield (None,) * len(self.keys), [total] * len(places)
+    def _ask(self, query: Query, chosen: Sequence[Part], places: Sequence[int], found: _Found) -> None:
+        slots = [slot for slot, part in enumerate(chosen) if part.column is not None]
+        slots.sort(key=lambda slot: _depth(self._keys[slot]))
+        fixed = [part.value for part in chosen]
+        asked = [i for i in places if self._metrics[i].asks]
+        if not slots and not asked:
+            self._one(found, fixed, {}, self._snapshot.count(query), places, exact=True)
             return
-        try:
-            answer = self.snapshot.aggregate(query, self._question(levels, columns, places, exact=True))
-            exact = not any(isinstance(self.calls[i], CountDistinct) for i in places) or not _cut_short(
-                answer, places, levels
-            )
-        except ResultTooLarge:
-            if not any(isinstance(self.calls[i], CountDistinct) for i in places):
-                raise
-            exact = False
-        if not exact:
-            # Counting distinct values one by one was too much: estimate, and say so.
-            answer = self.snapshot.aggregate(query, self._question(levels, columns, places, exact=False))
-        for i in places:
-            call = self.calls[i]
-            if call.approximation and not (isinstance(call, CountDistinct) and exact):
+        answer, exact = self._answered(query, [chosen[slot].column or "" for slot in slots], slots, asked)
+        for i in asked:
+            call = self._calls[i]
+            if call.approximation and not (exact and isinstance(call, CountDistinct)):
                 self.approximate.add(i)
-        if not levels:
-            total = self.snapshot.count(query)
-            if total or not self.keys:
-                lacking = (None,) * len(self.keys)
-                yield lacking, [self._value(i, answer, total, exact=exact) for i in places]
-            return
-        slots = [_slot(self.keys, level) for level in levels]
-        yield from self._read(answer, levels, slots, [None] * len(self.keys), places, exact=exact)
+        if slots:
+            self._read(answer, slots, fixed, places, found, exact=exact)
+        else:
+            self._one(found, fixed, answer, self._snapshot.count(query), places, exact=exact)
+
+    def _answered(
+        self, query: Query, columns: Sequence[str], slots: Sequence[int], asked: Sequence[int]
+    ) -> tuple[dict[str, Any], bool]:
+        """The index's answer, and whether distinct values were counted one by one."""
+        lists = [i for i in asked if self._metrics[i].lists]
+        try:
+            answer = self._snapshot.aggregate(query, self._question(columns, slots, asked, exact=True))
+            if not lists or not _cut_short(answer, lists, len(slots)):
+                return answer, True
+        except ResultTooLarge:
+            if not lists and len(slots) <= 1:
+                raise
+            if not lists:
+                raise NotNative from None  # the buckets around the groups count, too
+        if self._query.exact or not all(isinstance(self._calls[i], CountDistinct) for i in lists):
+            raise NotNative
+        # Counting distinct values one by one was too much: estimate, and say so.
+        try:
+            return self._snapshot.aggregate(query, self._question(columns, slots, asked, exact=False)), False
+        except ResultTooLarge:
+            if len(slots) <= 1:
+                raise
+            raise NotNative from None
 
     def _question(
-        self, levels: Sequence[Key], columns: dict[int, str], places: Sequence[int], *, exact: bool
+        self, columns: Sequence[str], slots: Sequence[int], asked: Sequence[int], *, exact: bool
     ) -> dict[str, Any]:
         inner: dict[str, Any] = {}
-        for i in places:
-            question = self._metric(self.calls[i], exact=exact)
-            if question is not None:
-                inner[str(i)] = question
-        for level in reversed(levels):
-            outer = _level(level, columns.get(id(level), ix.TIMESTAMP))
+        for i in asked:
+            call = self._calls[i]
+            if call.approximation and self._query.exact and not isinstance(call, CountDistinct):
+                raise NotNative
+            inner[str(i)] = self._metrics[i].question(exact=exact)
+        for slot, name in zip(reversed(slots), reversed(columns), strict=True):
+            outer = _level(self._keys[slot], name)
             if inner:
                 outer["aggs"] = inner
             inner = {KEY: outer}
         return inner
 
-    @staticmethod
-    def _metric(call: Aggregate, *, exact: bool) -> dict[str, Any] | None:
-        if call.source is None:
-            return None
-        field = column(call.source)
-        if isinstance(call, CountDistinct) and exact:
-            return {"terms": {"field": field, "size": GROUPS_MAX, "segment_size": GROUPS_MAX}}
-        return call.native(field)
-
-    def _value(self, i: int, bucket: dict[str, Any], count: int, *, exact: bool) -> Any:
-        call = self.calls[i]
-        if call.source is None:
-            return count
-        found = bucket.get(str(i))
-        if found is None:
-            return _empty_value(call)
-        if isinstance(call, CountDistinct) and exact:
-            return len({_bucket_key(b) for b in found["buckets"]})
-        value = call.read(found)
-        if isinstance(call, Max | Min | Sum) and value is not None and abs(value) >= INTEGER_EXACT_MAX:
-            raise NotNative  # worked out in floats, where whole numbers had to be exact
-        return value
+    def _one(
+        self,
+        found: _Found,
+        fixed: Sequence[Any],
+        answer: dict[str, Any],
+        count: int,
+        places: Sequence[int],
+        *,
+        exact: bool,
+    ) -> None:
+        """Take in one group, unless nothing is in it and it is not the group of all."""
+        if not count and self._keys:
+            return
+        for values, value in zip(found.keys, fixed, strict=True):
+            values.append(value)
+        found.counts.append(count)
+        for i in places:
+            found.values[i].append(
+                self._metrics[i].value(answer.get(str(i)), count, self._limits, exact=exact)
+            )
 
     def _read(
         self,
         answer: dict[str, Any],
-        levels: Sequence[Key],
         slots: Sequence[int],
-        key: list[Any],
+        fixed: list[Any],
         places: Sequence[int],
+        found: _Found,
         *,
         exact: bool,
-    ) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
-        level, slot = levels[0], slots[0]
-        found = answer[KEY]
-        if found.get("sum_other_doc_count"):
+    ) -> None:
+        """Take in the groups of one level, and of those in it."""
+        slot = slots[0]
+        level = answer[KEY]
+        if level.get("sum_other_doc_count"):
             raise ResultTooLarge(
-                f"there are more than {GROUPS_MAX} values of {level.name}",
+                f"there are more than {self._limits.groups_max} values of {self._keys[slot].name}",
                 "group by a field with fewer values, or narrow :where and :time",
             )
-        buckets = found["buckets"]
-        if len(levels) > 1:
-            for bucket in buckets:
-                key[slot] = _read_key(level, bucket)
-                yield from self._read(bucket, levels[1:], slots[1:], key, places, exact=exact)
-            return
-        before, after = tuple(key[:slot]), tuple(key[slot + 1 :])
-        names = [_read_key(level, bucket) for bucket in buckets]
-        if all(self.calls[i].source is None for i in places):
-            width = len(places)
+        buckets = level["buckets"]
+        names = _names(self._keys[slot], buckets)
+        if len(slots) > 1:
             for name, bucket in zip(names, buckets, strict=True):
-                yield (*before, name, *after), [bucket["doc_count"]] * width
+                fixed[slot] = name
+                self._read(bucket, slots[1:], fixed, places, found, exact=exact)
             return
-        for name, bucket in zip(names, buckets, strict=True):
-            count = bucket["doc_count"]
-            yield (*before, name, *after), [self._value(i, bucket, count, exact=exact) for i in places]
+        width = len(buckets)
+        for place, values in enumerate(found.keys):
+            values.extend(names if place == slot else repeat(fixed[place], width))
+        counts = [bucket["doc_count"] for bucket in buckets]
+        found.counts += counts
+        for i in places:
+            metric = self._metrics[i]
+            if metric.asks:
+                name, value = str(i), metric.value
+                found.values[i] += [
+                    value(bucket.get(name), count, self._limits, exact=exact)
+                    for bucket, count in zip(buckets, counts, strict=True)
+                ]
+            else:
+                found.values[i] += counts
 
 
-def _slot(keys: Sequence[Key], level: Key) -> int:
-    return next(i for i, key in enumerate(keys) if key is level)
+def _rows(found: _Found) -> Iterable[tuple[Any, ...]]:
+    """What tells the groups apart."""
+    return zip(*found.keys, strict=True) if found.keys else repeat((), len(found.counts))
 
 
-def _key_column(key: Key) -> str:
-    if isinstance(key, FieldKey | NumberBucket):
-        return column(key.field)
-    raise NotNative
+def _depth(key: Key) -> int:
+    """How far inside a level stands."""
+    return 2 if isinstance(key, TimeBucket) else 1 if isinstance(key, NumberBucket) else 0
 
 
-def column(path: str) -> str:
-    """The column of a field.
-
-    Raises:
-        NotNative: it has none.
-    """
-    own = {"timestamp": ix.TIMESTAMP, "_stream": ix.STREAM, "_number": ix.NUMBER}.get(path)
-    if own:
-        return own
-    if path == ix.MESSAGE or not ix.path_is_indexed(path):
-        raise NotNative
-    return f"{ix.ATTRIBUTES}.{path}"
-
-
-def _level(key: Key, column: str) -> dict[str, Any]:
+def _level(key: Key, name: str) -> dict[str, Any]:
+    assert is_level(key)
     if isinstance(key, TimeBucket):
+        width, offset = key.width_us, key.origin_us
+        return {"histogram": {"field": name, "interval": width, "offset": offset, "min_doc_count": 1}}
+    if isinstance(key, NumberBucket):
         histogram = {
-            "field": ix.TIMESTAMP,
-            "interval": key.width_us,
-            "offset": key.origin_us,
+            "field": name,
+            "interval": float(key.width),
+            "offset": float(key.offset),
             "min_doc_count": 1,
         }
         return {"histogram": histogram}
+    return {"terms": listing_of(name)}
+
+
+def _names(key: Key, buckets: Sequence[dict[str, Any]]) -> list[Any]:
+    """The value of the key for each bucket."""
+    if isinstance(key, TimeBucket):
+        return [int(bucket["key"]) for bucket in buckets]
     if isinstance(key, NumberBucket):
-        raise NotNative
-    return {"terms": {"field": column, "size": GROUPS_MAX, "segment_size": GROUPS_MAX}}
+        return [tidy(bucket["key"]) for bucket in buckets]
+    return [key_of(bucket) for bucket in buckets]
 
 
-def _read_key(level: Key, bucket: dict[str, Any]) -> Any:
-    if isinstance(level, TimeBucket):
-        return int(bucket["key"])
-    return _bucket_key(bucket)
-
-
-def _bucket_key(bucket: dict[str, Any]) -> Any:
-    key = bucket["key"]
-    if type(key) is str:
-        if len(key) > ix.COLUMN_BYTES_MAX // 4 and len(key.encode()) >= ix.COLUMN_BYTES_MAX - 3:
-            raise NotNative  # it may have been cut
-        return ix.decode_text(key)
-    text = bucket.get("key_as_string")
-    if text in ("true", "false"):
-        return _TRUE if text == "true" else _FALSE
-    if abs(key) >= INTEGER_EXACT_MAX:
-        raise NotNative
-    return tidy(key) if type(key) is float else key
-
-
-class _Boolean:
-    """True or false as part of a group's key, where Python would find it equal to 1 or 0."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: bool) -> None:
-        self.value = value
-
-
-_TRUE, _FALSE = _Boolean(True), _Boolean(False)  # what they are
-
-
-def plain_key(value: Any) -> Any:
-    """A value of a group's key as rows have it."""
-    return value.value if type(value) is _Boolean else value
-
-
-def _empty_value(call: Aggregate) -> Any:
-    return call.accumulator().result()
-
-
-def _cut_short(answer: dict[str, Any], places: Sequence[int], levels: Sequence[Key]) -> bool:
+def _cut_short(answer: dict[str, Any], lists: Sequence[int], levels: int) -> bool:
     """Whether some list of distinct values was cut, so that its length says nothing."""
     if levels:
-        return any(_cut_short(bucket, places, levels[1:]) for bucket in answer[KEY]["buckets"])
+        return any(_cut_short(bucket, lists, levels - 1) for bucket in answer[KEY]["buckets"])
     return any(
         isinstance(found, dict) and found.get("sum_other_doc_count", 0) > 0
-        for found in (answer.get(str(i)) for i in places)
+        for found in (answer.get(str(i)) for i in lists)
     )

@@ -13,7 +13,7 @@ from tantivy import Query as IndexQuery
 
 from dsl.ast import Order
 from dsl.record import Record
-from server.engine.groups import NotNative, column
+from server.engine.columns import NotNative, column
 from server.engine.matching import Matching
 from storage.queries import all_of
 

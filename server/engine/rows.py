@@ -15,7 +15,8 @@ from dsl.cursor import Cursor, cursor_of, encode
 from dsl.errors import Mistake, QueryError
 from dsl.evaluate import next_cursor, projection
 from dsl.limits import Limits
-from dsl.order import Rank, RowOrder
+from dsl.order import RowOrder
+from dsl.rank import Rank
 from dsl.record import NUMBERS, TIMESTAMP, Record
 from server.answer import Answer
 from server.engine.asked import Partial

@@ -322,26 +322,30 @@ def test_a_bounded_range_is_not_walked_when_it_has_too_many_buckets() -> None:
 # What the index says of aggregates
 
 
-@pytest.mark.parametrize("name", [name for name in AGGREGATES if name != "count"])
-def test_an_aggregate_names_its_column(name: str) -> None:
-    query = parse(f"{{:aggregate {{:x {AGGREGATES[name].example}}}}}")
-    assert query.aggregate is not None
-    native = query.aggregate[0].call.native("col")
-    assert native is not None
-    assert [asked["field"] for asked in native.values()] == ["col"]
+@pytest.mark.parametrize("name", AGGREGATES)
+def test_an_aggregate_that_the_index_has_names_its_column(name: str) -> None:
+    query = parse(f'{{:time {{:last "1h"}} :aggregate {{:x {AGGREGATES[name].example}}}}}')
+    native = query.measured[0][1].native("col")
+    if name in {"count", "rate", "first", "last", "top", "values"}:
+        assert native is None
+    else:
+        assert native is not None
+        assert [asked["field"] for asked in native.values()] == ["col"]
 
 
 def test_answers_of_the_index_are_read() -> None:
     def read(text: str, result: dict[str, Any]) -> Any:
-        query = parse(f"{{:aggregate {{:x {text}}}}}")
-        assert query.aggregate is not None
-        return query.aggregate[0].call.read(result)
+        query = parse(f'{{:time {{:last "1h"}} :aggregate {{:x {text}}}}}')
+        return query.measured[0][1].read(result)
 
     nan = float("nan")
     assert read("[:count]", {"doc_count": 5}) == 5
-    assert read("[:sum :a]", {"value": 5.0}) == 5
-    assert type(read("[:sum :a]", {"value": 5.0})) is int
-    assert read("[:sum :a]", {"value": None}) == 0
+    assert read("[:sum :a]", {"sum": 5.0}) == 5
+    assert type(read("[:sum :a]", {"sum": 5.0})) is int
+    assert read("[:sum :a]", {"sum": None}) == 0
+    assert read("[:stddev :a]", {"std_deviation_population": 1.5}) == 1.5
+    assert read("[:stddev :a]", {"std_deviation_population": float("inf")}) is None
+    assert read("[:rate]", {"doc_count": 5}) == 5
     assert read("[:avg :a]", {"value": None}) is None
     assert read("[:min :a]", {"value": nan}) is None
     assert read("[:max :a]", {"value": 1.5}) == 1.5
@@ -353,7 +357,7 @@ def test_answers_of_the_index_are_read() -> None:
 def test_what_is_approximate_says_so() -> None:
     assert Percentile.approximation
     assert CountDistinct.approximation
-    assert parse("{:aggregate {:n [:count]}}").aggregate[0].call.approximation is None  # type: ignore[index]
+    assert parse("{:aggregate {:n [:count]}}").measured[0][1].approximation is None
 
 
 def test_whole_floats_are_shown_whole() -> None:

@@ -289,7 +289,7 @@ def test_any_value_of_any_query_can_be_a_parameter(query, place):
 
 EXAMPLES = [
     *(f"{{:where {operator.example}}}" for operator in OPERATORS.values()),
-    *(f"{{:aggregate {{:x {kind.example}}}}}" for kind in AGGREGATES.values()),
+    *(f'{{:time {{:last "1h"}} :aggregate {{:x {kind.example}}}}}' for kind in AGGREGATES.values()),
     *(f"{{:group-by [{kind.example}]}}" for kind in KEYS.values()),
 ]
 

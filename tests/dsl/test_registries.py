@@ -50,7 +50,7 @@ def test_an_operator_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", AGGREGATES)
 def test_an_aggregate_has_an_example_that_reads_back(name: str) -> None:
     kind = AGGREGATES[name]
-    query = parse(f"{{:aggregate {{:x {kind.example}}}}}")
+    query = parse(f'{{:time {{:last "1h"}} :aggregate {{:x {kind.example}}}}}')
     assert query.aggregate is not None
     assert isinstance(query.aggregate[0].call, kind.node)
     assert kind.example in to_edn(query)
