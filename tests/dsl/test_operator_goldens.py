@@ -12,13 +12,15 @@ import pytest
 from strategies import NOW_US, analyse
 from test_compile import Asked
 
+from dsl.binding import BadValue, bind
 from dsl.compile import compile_predicate
 from dsl.errors import QueryError
+from dsl.forms import Form
 from dsl.operators import OPERATORS
 from dsl.parse import parse
 from dsl.patterns.pieces import Piece
 from dsl.predicates import write
-from dsl.printer import form_to_json, print_form
+from dsl.printer import form_to_json, print_form, to_edn
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "operators"
 SEPARATOR = "\n---\n"
@@ -77,3 +79,24 @@ def test_there_is_no_golden_file_of_an_operator_that_is_not() -> None:
 def _file_name(name: str) -> str:
     """The operator's name, and for signs that of the file it is in."""
     return OPERATORS[name].compile.__module__.rpartition(".")[2] if not name[0].isalpha() else name
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "code"),
+    [
+        ("[:fuzzy :m ?w {:distance ?n}]", "--", "no-words"),
+        ("[:phrase :m ?w {:slop ?n}]", "--", "no-words"),
+        ("[:regex :m ?w]", "(", "bad-pattern"),
+        ("[:glob :m ?w]", "[a", "bad-pattern"),
+        ("[:cidr :m ?w]", "10.0.0.1/8", "bad-value"),
+    ],
+)
+def test_patterns_and_options_may_be_parameters(text: str, wrong: str, code: str) -> None:
+    query = f"{{:where {text}}}"
+    tree = parse(query, unbound=True)
+    assert to_edn(tree) == query
+    bound = bind(tree, {"w": Form("10.0.0.1"), "n": Form(2)})
+    assert to_edn(bound) == query.replace("?w", '"10.0.0.1"').replace("?n", "2")
+    with pytest.raises(BadValue) as caught:
+        bind(tree, {"w": Form(wrong), "n": Form(2)})
+    assert [mistake.code for mistake in caught.value.wrong["w"]] == [code]
