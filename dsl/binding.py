@@ -12,11 +12,15 @@ from dsl.ast import EVERY_STREAM, Query
 from dsl.errors import Mistake, QueryError
 from dsl.forms import Form, ListForm, MapForm, SetForm, Tagged, VectorForm
 from dsl.limits import DEFAULT, Limits
-from dsl.nodes import Param
+from dsl.nodes import Param, Place
 from dsl.printer import to_form
+from dsl.time import Instant, parse_moment
 
 Literals = Mapping[str, Form]
-"""The literal for each parameter: a string, a number, a boolean, a tagged literal, or a set of them."""
+"""The literal for each parameter: a string, a number, a boolean, a tagged literal, or a set of them.
+
+A time that is relative to now is an `#inst` too, `#inst "now-1h"`, which is found nowhere else.
+"""
 
 
 class BadValue(Exception):
@@ -56,11 +60,15 @@ def bind(
     _refuse_every_stream(form, literals)
     names = sorted(literals)
     # A literal's place is that of its name among the names: so a mistake tells whose value it is about.
-    placed = {name: _placed(literals[name], 1 + place) for place, name in enumerate(names)}
+    numbers = {name: 1 + number for number, name in enumerate(names)}
+
+    def literal(param: Form) -> Form:
+        assert isinstance(param.value, Param)
+        name = param.value.param
+        return _placed(_settled(literals[name], param.value.place, now_us), numbers[name])
+
     try:
-        return analyze(replaced(form, lambda name: placed[name]), limits=limits, now_us=now_us).at(
-            *query.span
-        )
+        return analyze(replaced(form, literal), limits=limits, now_us=now_us).at(*query.span)
     except QueryError as error:
         wrong: dict[str, list[Mistake]] = {}
         others: list[Mistake] = []
@@ -71,12 +79,11 @@ def bind(
         raise BadValue(wrong, others) from error
 
 
-def replaced(form: Form, literal: Callable[[str], Form | None]) -> Form:
-    """A form with other forms in the place of its parameters, where `literal` has one for a name."""
+def replaced(form: Form, literal: Callable[[Form], Form | None]) -> Form:
+    """A form with other forms in the place of its parameters, where `literal` has one for it."""
     value = form.value
-    name = param_name(form)
-    if name is not None:
-        return literal(name) or form
+    if param_name(form) is not None:
+        return literal(form) or form
     if isinstance(value, VectorForm | ListForm | SetForm):
         items = tuple(replaced(item, literal) for item in value.items)
         return Form(type(value)(items), form.start, form.end)
@@ -117,6 +124,21 @@ def _refuse_every_stream(form: Form, literals: Literals) -> None:
                 "bad-stream-name", '"*" is no name of a stream', 0, 0, "write :from :* into the query itself"
             )
             raise BadValue({param.param: [mistake]}, [])
+
+
+def _settled(form: Form, place: Place, now_us: int | None) -> Form:
+    """A literal as it may stand in a place: a time relative to now stays so only where a point in time is asked for."""
+    value = form.value
+    if isinstance(value, SetForm):
+        return Form(SetForm(tuple(_settled(item, place, now_us) for item in value.items)))
+    if not isinstance(value, Tagged) or value.tag != "inst" or not isinstance(value.form.value, str):
+        return form
+    moment = parse_moment(value.form.value)
+    if isinstance(moment, Instant):
+        return form
+    if place == "moment" or now_us is None:
+        return value.form
+    return Form(Tagged("inst", Form(Instant(instant_us=moment.resolve(now_us)).text())))
 
 
 def _placed(form: Form, place: int) -> Form:

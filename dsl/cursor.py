@@ -65,6 +65,12 @@ def decode(text: str, query: Query) -> Cursor:
     return Cursor(now_us, tuple(values), stream, number)
 
 
+def now_in(text: str) -> int | None:
+    """The `now` in the text of a cursor, whatever query it is of; None where it is no cursor."""
+    parts = _parts(text)
+    return None if parts is None else int(parts[2])
+
+
 def cursor_of(query: Query) -> Cursor | None:
     """The cursor of a query that was checked, or None for a first page."""
     return None if query.after is None else decode(query.after, query)

@@ -97,7 +97,7 @@ def form_to_json(form: Form) -> Any:
     if isinstance(value, VectorForm | ListForm | SetForm):
         return [form_to_json(item) for item in value.items]
     if isinstance(value, MapForm):
-        return {form_to_json(key): form_to_json(item) for key, item in value.pairs}
+        return {param_name(key) or form_to_json(key): form_to_json(item) for key, item in value.pairs}
     if isinstance(value, Tagged):
         return {f"#{value.tag}": form_to_json(value.form)}
     return float(value) if isinstance(value, Decimal) else value

@@ -38,8 +38,10 @@ from server.resources.notifications import (
 from server.resources.query import Query
 from server.resources.stream import Stream
 from server.resources.streams import Streams
+from server.resources.templates import TemplateParts, template_routes
 from server.settings import Settings
 from server.streams import StreamAdmin
+from server.templates import TemplateKind
 from server.turns import Turns
 from storage.alerts import AlertTables
 from storage.documents import Documents
@@ -79,6 +81,15 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
     documents = Documents(parts.metadata)
     outbox = Notifications(parts.metadata)
+    kind = TemplateKind(documents, parts.clock)
+    templates = TemplateParts(
+        kind,
+        SavedDocuments(kind, documents, parts.clock),
+        parts.engine,
+        parts.turns,
+        document_threads,
+        parts.clock,
+    )
     channels = SavedChannels(ChannelKind(documents, outbox, parts.clock), documents, parts.clock)
     notifying = (channels, document_threads, outbox, parts.clock)
     tables = AlertTables(parts.metadata)
@@ -96,6 +107,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
+        *document_routes(templates.saved, document_threads),
+        *template_routes(templates),
         *document_routes(channels, document_threads),
         ("/v1/channels/{name}/resend", ResentChannel(*notifying)),
         ("/v1/notifications", NotificationList(*notifying)),

@@ -6,7 +6,7 @@ keeps it once. Only where no try gets an answer nobody knows: that is `LostAnswe
 
 import gzip
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, Self
@@ -64,12 +64,21 @@ class RefusedError(ClientError):
         status: the HTTP status.
         code: of the first error, or `http-<status>` where the answer was not the store's.
         rendered: for a query, the mistakes with their lines and carets.
+        errors: all that the answer says, as it says it.
     """
 
     def __init__(
-        self, message: str, hint: str | None, *, status: int, code: str, rendered: str | None
+        self,
+        message: str,
+        hint: str | None,
+        *,
+        status: int,
+        code: str,
+        rendered: str | None,
+        errors: Sequence[dict[str, Any]] = (),
     ) -> None:
         super().__init__(message, hint)
+        self.errors = tuple(errors)
         self.status = status
         self.code = code
         self.rendered = rendered
@@ -227,6 +236,32 @@ class Client:
         rows: list[dict[str, Any]] = self._answer(self._request("GET", "/v1/streams", {}, None))["streams"]
         return rows
 
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        parameters: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The answer to any request that is answered with a JSON object.
+
+        Args:
+            method: Of HTTP.
+            path: Such as `/v1/templates`, its names quoted.
+            body: With its Content-Type among the headers.
+            parameters: Of the URL, in order.
+            headers: Beside `Accept`.
+
+        Raises:
+            ClientError: as `query`.
+        """
+        if parameters:
+            path += "?" + urlencode(list(parameters))
+        asked = {"Accept": "application/json", **(headers or {})}
+        return self._answer(self._request(method, path, asked, body), (200, 201, 202))
+
     def ready(self) -> bool:
         """If the server answers and takes requests."""
         try:
@@ -250,7 +285,12 @@ class Client:
         code = errors[0].get("code", f"http-{reply.status}")
         message = errors[0].get("message", f"{self.url} answered {reply.status}: {_excerpt(reply.body)}")
         return RefusedError(
-            message, errors[0].get("hint"), status=reply.status, code=code, rendered=answer.get("text")
+            message,
+            errors[0].get("hint"),
+            status=reply.status,
+            code=code,
+            rendered=answer.get("text"),
+            errors=answer.get("errors") or (),
         )
 
     def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> _Reply:

@@ -26,6 +26,8 @@ COMMANDS = {
     "ingest": Lazy("server.cli.ingest:ingest", "Send files of logs, or what comes in on a pipe."),
     "query": Lazy("server.cli.query:query", "Ask a question in EDN."),
     "explain": Lazy("server.cli.explain:explain", "Say how a question is answered, and what it costs."),
+    "run": Lazy("server.cli.run:run", "Run a saved template."),
+    "templates": Lazy("server.cli.templates:templates", "List, show, save and delete templates."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "check": Lazy("server.cli.check:check", "Read all that is stored and say what is damaged."),
     "rebuild": Lazy("server.cli.rebuild:rebuild", "Make indexes again from the data."),
@@ -67,6 +69,7 @@ def main() -> None:
       klomp query '{:time {:last "1h"}
                     :group-by [:service]
                     :aggregate {:n [:count]}}'    records of each service
+      klomp run slowest-routes window=1d          a saved question
       klomp ingest app.ndjson access.log.gz       put your own logs in
       journalctl -f | klomp ingest -              or whatever a program prints
 

@@ -66,6 +66,17 @@ def query(
     """  # noqa: D301  # \b keeps lines as they are
     text = whole_question(question_text(question, file), streams, last, limit)
     answer = _ask_server(text, url, after) if data is None else _ask_folder(text, data, after)
+    print_answer(answer, form, width)
+
+
+def print_answer(answer: Answer, form: str | None, width: int | None) -> None:
+    """Print an answer, and on standard error what to know about it.
+
+    Args:
+        answer: To print.
+        form: A format, `table`, or None for a table on a terminal and else NDJSON.
+        width: Of a table; None is the terminal's, 0 as wide as it gets.
+    """
     form = form or ("table" if sys.stdout.isatty() else "ndjson")
     if form == "table":
         _print_table(answer, width)
@@ -84,6 +95,11 @@ def _ask_server(text: str, url: str, after: str | None) -> Answer:
             if error.rendered is None:
                 raise
             exit_rendered(error.rendered)
+    return answer_of(found)
+
+
+def answer_of(found: dict[str, Any]) -> Answer:
+    """The answer that a server gave in JSON."""
     return Answer(
         records=[orjson.dumps(row) for row in found["rows"]],
         now=found["now"],

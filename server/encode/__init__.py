@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from server.encode import csv, edn, json, ndjson
 from server.encode.base import Encoder
 from server.errors import RequestError
 
 ENCODERS: tuple[Encoder, ...] = (json.JSON, edn.EDN, ndjson.NDJSON, csv.CSV)
+
+
+BY_SUFFIX: Mapping[str, Encoder] = {
+    encoder.media_type.rpartition("/")[2].removeprefix("x-"): encoder for encoder in ENCODERS
+}
+"""The encoders by the ending of a URL: `run.csv`."""
 
 
 def choose(accept: str | None) -> Encoder:

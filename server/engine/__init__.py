@@ -91,7 +91,7 @@ class Engine:
         now_us = self._clock()
         query = parse(text, syntax, limits=self._limits, now_us=now_us)
         if after is not None:
-            query = _continued(query, after, text)
+            query = continued(query, after, text)
         try:
             answer = self.ask(query, now_of(query, now_us), asked)
         except QueryError as error:
@@ -179,7 +179,7 @@ class Engine:
         except QueryError as error:
             raise QueryError(error.mistakes, text) from None
         if after is not None:
-            query = _continued(query, after, text)
+            query = continued(query, after, text)
         now_us = now_of(query, now_us)
         asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
         snapshot = self._store.snapshot(self._streams(query), asked.stop)
@@ -277,7 +277,12 @@ def _empty(query: Query, now_us: int) -> Answer:
     return answer
 
 
-def _continued(query: Query, after: str, text: str) -> Query:
+def continued(query: Query, after: str, text: str = "") -> Query:
+    """A query from a cursor on.
+
+    Raises:
+        QueryError: it is no cursor, or another query's.
+    """
     try:
         decode(after, query)
     except BadCursor as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import falcon
@@ -10,6 +11,7 @@ import falcon.asgi
 from server.bodies import read_body
 from server.callers import client_of, gone_of
 from server.encode import choose
+from server.encode.base import Encoder
 from server.engine import Engine
 from server.engine.asked import Asked
 from server.errors import RequestError
@@ -41,13 +43,25 @@ class Query:
         def answer() -> bytes:
             return encoder.encode(self._engine.query(text, syntax=syntax, after=after, asked=asked))
 
-        try:
-            resp.data = await self._turns.run(client_of(req), answer, asked, gone_of(req))
-        except QueryTimeout:
-            if asked.fallback is None:
-                raise
-            resp.data = encoder.encode(asked.fallback)
-        resp.content_type = encoder.media_type
+        await respond(req, resp, self._turns, encoder, answer, asked)
+
+
+async def respond(  # noqa: PLR0917  # a request, a response, and what stands between them
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response,
+    turns: Turns,
+    encoder: Encoder,
+    work: Callable[[], bytes],
+    asked: Asked,
+) -> None:
+    """Answer with what `work` gives when it is the client's turn, or with less when time is up and that will do."""
+    try:
+        resp.data = await turns.run(client_of(req), work, asked, gone_of(req))
+    except QueryTimeout:
+        if asked.fallback is None:
+            raise
+        resp.data = encoder.encode(asked.fallback)
+    resp.content_type = encoder.media_type
 
 
 def decoded(body: bytes) -> str:

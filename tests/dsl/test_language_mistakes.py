@@ -56,12 +56,18 @@ def test_a_golden_file_is_named_after_the_only_code_in_it(path: Path) -> None:
 
 def test_every_code_in_the_sources_has_a_golden_file_and_stands_in_the_docs() -> None:
     sources = Path(__file__).resolve().parents[2] / "dsl"
-    reader = {"reader.py", "errors.py", "forms.py"}
+    elsewhere = {
+        "reader.py",
+        "errors.py",
+        "forms.py",
+        "template.py",
+        "param_spec.py",
+    }  # with tests of their own
     code = re.compile(r'(?:wrong|Mistake|BadTime|BadCursor)\(\s*"([a-z]+(?:-[a-z]+)+)"')
     codes = {
         found
         for path in sources.rglob("*.py")
-        if path.name not in reader
+        if path.name not in elsewhere
         for found in code.findall(path.read_text(encoding="utf-8"))
     }
     assert len(codes) > 15

@@ -307,6 +307,6 @@ def test_the_values_of_every_example_can_be_parameters(text):
 
 def test_replacing_leaves_what_it_is_not_told():
     query = parse("{:where [:and [:= :a ?x] [:= :b ?y]]}", unbound=True)
-    form = replaced(to_form(query), lambda name: Form(1) if name == "x" else None)
+    form = replaced(to_form(query), lambda param: Form(1) if param.value.param == "x" else None)
     assert [param.param for param in params_of(form)] == ["y"]
     assert write(query.where) == to_form(query).value.pairs[0][1]

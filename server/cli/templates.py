@@ -1,0 +1,155 @@
+"""`klomp templates`: the saved templates of a server: list, show, save, delete, and their versions."""
+
+import getpass
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import click
+import orjson
+from rich.console import Console
+
+from server.cli.common import Failure, client_failures, counted, url_option
+from server.cli.refusals import refusals_shown
+from server.cli.run import run
+from server.cli.table import print_table
+from server.client import Client
+
+ROOT = "/v1/templates"
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def templates(context: click.Context) -> None:
+    """Look after saved templates; without a command, list them. `klomp run NAME` runs one.
+
+    \b
+      klomp templates
+      klomp templates show slowest-routes > mine.edn
+      klomp templates put slowest-routes mine.edn
+      klomp templates versions slowest-routes
+      klomp templates restore slowest-routes 1
+      klomp templates delete slowest-routes
+    """  # noqa: D301  # \b keeps lines as they are
+    if context.invoked_subcommand is None:
+        context.invoke(list_templates)
+
+
+@templates.command("list")
+@format_option
+@url_option
+def list_templates(*, form: str, url: str) -> None:
+    """List the templates with what they are for; those with a version of 0 are built in."""
+    with client_failures(), Client(url) as client:
+        rows = client.call("GET", ROOT)["templates"]
+    if form == "json":
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    shown = [
+        {
+            "name": row["name"],
+            "version": "built in" if row.get("builtin") else str(row["version"]),
+            "values": " ".join(_value(param) for param in row["params"]),
+            "what it is for": row["doc"] or row.get("mistake", ""),
+        }
+        for row in rows
+    ]
+    print_table(Console(), shown, ("name", "version", "values", "what it is for"))
+    click.echo(counted(len(rows), "template"))
+
+
+@templates.command
+@click.argument("name")
+@click.option("--version", type=click.IntRange(0), help="An old version, also of one that was deleted.")
+@click.option("--format", "form", type=click.Choice(["edn", "json"]), default="edn", show_default=True)
+@url_option
+def show(*, name: str, version: int | None, form: str, url: str) -> None:
+    """Print a template as it was saved."""
+    parameters = [] if version is None else [("version", str(version))]
+    with client_failures(), refusals_shown(), Client(url) as client:
+        found = client.call("GET", _path(name), parameters=parameters)
+    if found.get("deleted"):
+        raise Failure(f"version {found['version']} is the deletion of {name}")
+    click.echo(
+        found["text"] if form == "edn" else orjson.dumps(found["template"], option=orjson.OPT_INDENT_2)
+    )
+
+
+@templates.command
+@click.argument("name")
+@click.argument("file", type=click.File("rb"))
+@click.option("--if-version", type=click.IntRange(0), help="Only if this is the newest version.")
+@click.option("--json", "as_json", is_flag=True, help="The file is JSON, not EDN.")
+@url_option
+def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url: str) -> None:
+    """Save a template from a file; - is standard input."""
+    headers = {"Content-Type": "application/json" if as_json else "application/edn", **_author()}
+    if if_version is not None:
+        headers["If-Match"] = f'"{if_version}"'
+    with client_failures(), refusals_shown(), Client(url) as client:
+        found = client.call("PUT", _path(name), body=file.read(), headers=headers)
+    click.echo(f"saved {found['name']}, version {found['version']}")
+
+
+@templates.command
+@click.argument("name")
+@url_option
+def delete(*, name: str, url: str) -> None:
+    """Delete a template; its versions stay and can be restored."""
+    with client_failures(), refusals_shown(), Client(url) as client:
+        found = client.call("DELETE", _path(name), headers=_author())
+    click.echo(f"deleted {name}; klomp templates restore {name} {found['version'] - 1} brings it back")
+
+
+@templates.command
+@click.argument("name")
+@format_option
+@url_option
+def versions(*, name: str, form: str, url: str) -> None:
+    """List the versions of a template, the newest first."""
+    with client_failures(), refusals_shown(), Client(url) as client:
+        rows = client.call("GET", f"{_path(name)}/versions")["versions"]
+    if form == "json":
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    print_table(Console(), [_version(row) for row in rows], ("version", "saved", "author", ""))
+
+
+@templates.command
+@click.argument("name")
+@click.argument("version", type=click.IntRange(0))
+@url_option
+def restore(*, name: str, version: int, url: str) -> None:
+    """Save an old version again, as the newest."""
+    headers = {"Content-Type": "application/json", **_author()}
+    body = orjson.dumps({"version": version})
+    with client_failures(), refusals_shown(), Client(url) as client:
+        found = client.call("POST", f"{_path(name)}/restore", body=body, headers=headers)
+    click.echo(f"restored {name}, now version {found['version']}")
+
+
+templates.add_command(run)
+
+
+def _path(name: str) -> str:
+    return f"{ROOT}/{quote(name, safe='')}"
+
+
+def _author() -> dict[str, str]:
+    """Who runs the command, where the system knows."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return {}
+    return {"X-Klomp-Author": name} if name.isascii() and name.isprintable() else {}
+
+
+def _value(param: dict[str, Any]) -> str:
+    return f"{param['name']}=…" if param["required"] else f"[{param['name']}]"
+
+
+def _version(row: dict[str, Any]) -> dict[str, Any]:
+    note = "deleted" if row.get("deleted") else "built in" if row.get("builtin") else ""
+    return {"version": str(row["version"]), "saved": row["saved"] or "", "author": row["author"], "": note}
