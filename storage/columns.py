@@ -19,6 +19,9 @@ Value = str | int | float | bool
 Pair = tuple[Query, Query]
 
 LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
+LISTED_FIRST = 2_000  # of them are listed to see whether there are more, and how long they are
+LISTED_BYTES_MAX = 64 << 20  # that all of them may take, by the length of the first
+TESTED_BETWEEN_CHECKS = 256  # values held against a condition before the time is looked at
 EVERYTHING = ".*"  # as a pattern, and at the beginning of one
 _I64 = range(-(2**63), 2**63)
 _U64 = range(2**64)
@@ -147,7 +150,10 @@ class ColumnQueries:
             if like is None:
                 return column, self._none
             return any_of([like, all_of([self._flag(ix.LONG_TEXT), column])]), self._none
-        values = [value for value in listed if fits(value)]
+        values: list[str] = []
+        for start in range(0, len(listed), TESTED_BETWEEN_CHECKS):
+            self._check()
+            values += filter(fits, listed[start : start + TESTED_BETWEEN_CHECKS])
         pair = self._attribute_in(path, values) if values else self.none()
         return self._or_some(pair, [self._flag(ix.LONG_TEXT), column])
 
@@ -167,23 +173,27 @@ class ColumnQueries:
             return None  # the pattern is too large for the engine
 
     def _list_values(self, path: str, pattern: str) -> list[str] | None:
-        """The distinct strings of a column that match a pattern; None when there are too many to list."""
+        """The distinct strings of a column that match a pattern; None when they are too many or too long to list."""
         # A marked string matches with its mark in front.
         include = pattern if pattern.startswith(EVERYTHING) else f"{ix.MARK}?{pattern}"
-        terms = {
-            "field": f"{ix.ATTRIBUTES}.{path}",
-            "size": LISTED_VALUES_MAX,
-            "segment_size": LISTED_VALUES_MAX,
-            "include": f"(?s){include}",
-        }
-        self._check()
-        try:
-            answer = self._searcher.aggregate(self._all, {"values": {"terms": terms}})["values"]
-        except ValueError:
-            return None
-        if answer["sum_other_doc_count"] or len(answer["buckets"]) >= LISTED_VALUES_MAX:
-            return None
-        return [ix.decode_text(b["key"]) for b in answer["buckets"] if type(b["key"]) is str]
+        for size in sorted({min(LISTED_FIRST, LISTED_VALUES_MAX), LISTED_VALUES_MAX}):
+            terms = {
+                "field": f"{ix.ATTRIBUTES}.{path}",
+                "size": size,
+                "segment_size": size,
+                "include": f"(?s){include}",
+            }
+            self._check()
+            try:
+                answer = self._searcher.aggregate(self._all, {"values": {"terms": terms}})["values"]
+            except ValueError:
+                return None
+            values = [ix.decode_text(b["key"]) for b in answer["buckets"] if type(b["key"]) is str]
+            if not answer["sum_other_doc_count"] and len(answer["buckets"]) < size:
+                return values
+            if sum(map(len, values)) * LISTED_VALUES_MAX > LISTED_BYTES_MAX * len(values):
+                return None
+        return None
 
 
 def literal(text: str) -> str:

@@ -90,6 +90,12 @@ def test_predicates_are_bounded() -> None:
     assert mistake_codes(f"{{:where [:and {parts} [:exists :b]]}}", nodes_max=10) == ["too-many-nodes"]
 
 
+def test_regular_expressions_are_bounded() -> None:
+    parse('{:where [:regex :a "b{9}"]}', limits=Limits(regex_program_max=20))
+    assert mistake_codes('{:where [:regex :a "b{30}"]}', regex_program_max=20) == ["regex-too-large"]
+    assert mistake_codes('{:where [:glob :a "[b-z][b-z]*[b-z]"]}', regex_program_max=5) == ["regex-too-large"]
+
+
 def test_predicates_in_a_plain_map_count_too() -> None:
     fields = " ".join(f":f{n} {n}" for n in range(10))
     assert mistake_codes(f"{{:where {{{fields}}}}}", nodes_max=10) == ["too-many-nodes"]

@@ -75,6 +75,7 @@ def test_texts_are_found_by_the_values_of_columns_and_by_a_walk_over_terms(
     batches, predicates = scenario
     with pytest.MonkeyPatch.context() as patch, stored(batches) as built:
         patch.setattr(columns, "LISTED_VALUES_MAX", listed_max)
+        patch.setattr(columns, "LISTED_FIRST", 2)
         for where in predicates:
             text = as_json({"from": "*", "where": where, "total": True})
             if text is not None:
