@@ -33,6 +33,7 @@ TIME_US_MAX = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z, the last
 DURATION_US_MAX = TIME_US_MAX - TIME_US_MIN
 _DIGITS_MAX = 18  # of a count in a duration: more would pass every bound, and long integers cost time
 
+_MINUTE_US = UNITS_US["m"]
 _CLOCK = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -183,17 +184,27 @@ def format_instant(us: int) -> str:
 
 
 def format_instants(instants: Sequence[int]) -> list[str]:
-    """Many instants as rows have them: the same, at a third of the time where they share days."""
+    """Many instants as rows have them, faster: they share days and minutes, or lie alike in them.
+
+    The beginning of a bucket may lie before the year 1: it is held within the years 1 to 9999.
+    """
     days: dict[int, str] = {}
+    minutes: dict[int, str] = {}
+    rests: dict[int, str] = {}
     texts = []
     for us in instants:
-        day, rest = divmod(us, UNITS_US["d"])
-        date = days.get(day)
-        if date is None:
-            date = days[day] = format_instant(us - rest)[:11]
-        minute, rest = divmod(rest, UNITS_US["m"])
-        second, fraction = divmod(rest, UNITS_US["s"])
-        texts.append(f"{date}{_CLOCK[minute]}:{second:02d}.{fraction:06d}Z")
+        minute, rest = divmod(min(max(us, TIME_US_MIN), TIME_US_MAX), _MINUTE_US)
+        head = minutes.get(minute)
+        if head is None:
+            day, of_day = divmod(minute, len(_CLOCK))
+            date = days.get(day)
+            if date is None:
+                date = days[day] = format_instant(day * UNITS_US["d"])[:11]
+            head = minutes[minute] = date + _CLOCK[of_day]
+        tail = rests.get(rest)
+        if tail is None:
+            tail = rests[rest] = f":{rest // UNITS_US['s']:02d}.{rest % UNITS_US['s']:06d}Z"
+        texts.append(head + tail)
     return texts
 
 

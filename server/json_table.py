@@ -24,7 +24,9 @@ def json_array(table: Table) -> bytes:
     for place, (name, values) in enumerate(zip(table.names, columns, strict=True)):
         pieces[2 * place :: width] = repeat((b"," if place else b"},{") + orjson.dumps(name) + b":", count)
         pieces[2 * place + 1 :: width] = values
-    return b"[" + b"".join(pieces)[2:] + b"}]"
+    pieces[0] = b"[" + pieces[0][2:]
+    pieces.append(b"}]")
+    return b"".join(pieces)
 
 
 def json_rows(table: Table) -> list[bytes]:
@@ -43,6 +45,17 @@ def _values(column: list[Any]) -> list[bytes]:
     if column and types <= _WITHOUT_COMMAS:
         return orjson.dumps(column)[1:-1].split(b",")
     if types <= _TEXTS:
-        written = {value: orjson.dumps(value) for value in dict.fromkeys(column)}  # they repeat
+        written = _texts([value for value in dict.fromkeys(column) if value is not None])  # they repeat
         return [written[value] for value in column]
     return [orjson.dumps(value) for value in column]
+
+
+def _texts(values: list[str]) -> dict[str | None, bytes]:
+    """What each of some different texts is as JSON, and what nothing is."""
+    written = orjson.dumps(values)
+    if b'\\"' in written:
+        parts = [orjson.dumps(value) for value in values]
+    else:
+        # Without a quote inside them, the texts are apart where one ends and the next begins.
+        parts = [b'"%b"' % part for part in written[2:-2].split(b'","')] if values else []
+    return {None: b"null", **dict(zip(values, parts, strict=True))}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product, repeat
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 from tantivy import Query
@@ -34,6 +35,8 @@ from storage.snapshot import Snapshot
 
 KEY = "groups"  # a name inside the question; the engine has "key" itself, and aggregates are called by their place
 PARTS_MAX = 512  # each is a question of its own
+
+_KEY_OF, _COUNT_OF = itemgetter("key"), itemgetter("doc_count")
 
 
 @dataclass(slots=True)
@@ -230,7 +233,7 @@ class NativeGroups:
         width = len(buckets)
         for place, values in enumerate(found.keys):
             values.extend(names if place == slot else repeat(fixed[place], width))
-        counts = [bucket["doc_count"] for bucket in buckets]
+        counts = list(map(_COUNT_OF, buckets))
         found.counts += counts
         for i in places:
             metric = self._metrics[i]
@@ -273,9 +276,9 @@ def _level(key: Key, name: str) -> dict[str, Any]:
 def _names(key: Key, buckets: Sequence[dict[str, Any]]) -> list[Any]:
     """The value of the key for each bucket."""
     if isinstance(key, TimeBucket):
-        return [int(bucket["key"]) for bucket in buckets]
+        return list(map(int, map(_KEY_OF, buckets)))
     if isinstance(key, NumberBucket):
-        return [tidy(bucket["key"]) for bucket in buckets]
+        return list(map(tidy, map(_KEY_OF, buckets)))
     return [key_of(bucket) for bucket in buckets]
 
 

@@ -11,6 +11,7 @@ from dsl.aggregates.ends import End
 from dsl.aggregates.held import Held
 from dsl.aggregates.max import Max
 from dsl.aggregates.min import Min
+from dsl.aggregates.stddev import Stddev
 from dsl.aggregates.sum import Sum
 from dsl.aggregates.tally import Tally
 from dsl.aggregates.top import Top
@@ -112,6 +113,8 @@ class _Plain:
         value = self.call.read(found)
         if isinstance(self.call, Max | Min) and value is not None and abs(value) >= INTEGER_EXACT_MAX:
             raise NotNative  # worked out in floats, where whole numbers had to be exact
+        if isinstance(self.call, Stddev) and value is None and found["count"]:
+            raise NotNative  # the squares of such numbers are beyond all floats; the result may not be
         return value
 
 

@@ -386,43 +386,88 @@ def text_scenarios(draw: Any) -> tuple[Any, list[list[Any]]]:
 @st.composite
 def keys(draw: Any, known: list[Leaf]) -> Any:
     """A group key, as JSON."""
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 13))
     if kind < 6:
         return draw(paths(known))
     if kind == 6:
         return draw(st.sampled_from(["timestamp", "_stream", "_number", "message"]))
-    offset = draw(st.booleans())
+    numeric = [leaf for leaf in known if type(leaf[1]) in (int, float)]
+    of_numbers = paths(draw(st.sampled_from([known, numeric])))
+    name = [{"as": draw(st.sampled_from(["k", "timestamp", "a.b"]))}] if draw(st.integers(0, 3)) == 0 else []
     if kind < 9:
-        options = [{"offset": "7s"}] if offset else []
-        return [
-            "bucket",
-            "timestamp",
-            draw(st.sampled_from(["1m", "1h", "250ms", "1d", "1w", "13s"])),
-            *options,
-        ]
-    return [
-        "bucket",
-        draw(paths(known)),
-        draw(st.sampled_from([1, 10, 0.5, 2.5, 1000])),
-        *([{"offset": 3}] if offset else []),
-    ]
+        width = draw(st.sampled_from(["1m", "1h", "250ms", "1d", "1w", "13s"]))
+        return ["bucket", "timestamp", width, *options(draw, offset="7s")]
+    if kind < 11:
+        width = draw(st.sampled_from([1, 10, 0.5, 2.5, 1000]))
+        return ["bucket", draw(of_numbers), width, *options(draw, offset=draw(st.sampled_from([3, 0.5])))]
+    if kind == 11:
+        bounds = draw(st.sets(st.sampled_from([-1000, -2.5, 0, 0.5, 1, 2, 10, 42, 2**53]), min_size=1))
+        return ["ranges", draw(of_numbers), sorted(bounds), *name]
+    if kind == 12:
+        return ["top", draw(paths(known)), draw(st.integers(1, 4)), *name]
+    return ["field", draw(paths(known)), *name]
+
+
+def options(draw: Any, **other: Any) -> list[Any]:
+    """The map at the end of a bucket, or nothing."""
+    every = {**other, "as": "k", "fill": draw(st.booleans())}
+    chosen = draw(st.sets(st.sampled_from(sorted(every))))
+    return [{name: every[name] for name in sorted(chosen)}] if chosen else []
+
+
+COUNTING = ["count", "rate"]
+SKETCHING = ["percentile", "median"]
+ROUNDING = ["sum", "avg", "stddev", *SKETCHING]
+"""The aggregates for which the index and the oracle may differ by a little."""
+EXACT = [*COUNTING, "count-distinct", "min", "max", "first", "last", "top", "values"]
 
 
 @st.composite
 def aggregates(draw: Any, known: list[Leaf]) -> list[Any]:
     """An aggregate, as JSON."""
-    kind = draw(st.sampled_from(["count", "count-distinct", "sum", "avg", "min", "max", "percentile"]))
+    kind = draw(st.sampled_from([*EXACT, *ROUNDING]))
     call: list[Any] = [kind]
-    if kind != "count":
+    if kind not in COUNTING:
         numeric = [leaf for leaf in known if type(leaf[1]) in (int, float)]
         call.append(draw(paths(draw(st.sampled_from([known, numeric])))))
-        if kind in ("count-distinct", "min", "max") and draw(st.integers(0, 9)) == 0:
+        if kind in ("count-distinct", "min", "max", "first", "last") and draw(st.integers(0, 9)) == 0:
             call[1] = "timestamp"
+        if kind in ("first", "last") and draw(st.integers(0, 3)) == 0:
+            call[1] = "message"
     if kind == "percentile":
         call.append(draw(st.sampled_from([0, 1, 25, 50, 95, 99.9, 100])))
+    if kind == "top":
+        call.append(draw(st.integers(1, 4)))
     if draw(st.integers(0, 3)) == 0:
         call.append(draw(conditions(known)))
     return call
+
+
+@st.composite
+def formulas(draw: Any, names: list[str]) -> list[Any]:
+    """Arithmetic over some of the names, as JSON."""
+    operands = st.sampled_from(names) | st.sampled_from([0, 1, 2.5, -3, 2**63, 1e300])
+    parts = st.recursive(
+        operands, lambda inner: st.tuples(st.sampled_from("+-*/"), inner, inner).map(list), max_leaves=4
+    )
+    return [draw(st.sampled_from("+-*/")), *draw(st.lists(parts, min_size=2, max_size=3))]
+
+
+@st.composite
+def having(draw: Any, names: list[str]) -> list[Any]:
+    """A predicate over columns, as JSON."""
+    column = st.sampled_from(names)
+    numbers = st.sampled_from([0, 1, 2, 0.5, -1, 1000])
+    leaf = (
+        st.tuples(st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), column, numbers).map(list)
+        | st.tuples(st.sampled_from(["exists", "missing"]), column).map(list)
+        | st.tuples(st.just("in"), column, st.lists(asked_values, max_size=3)).map(list)
+        | st.tuples(st.sampled_from(["=", "contains", "match"]), column, strings).map(list)
+        | st.tuples(st.sampled_from(["<", ">="]), column, st.just({"#inst": "2026-01-01T00:00:00Z"})).map(
+            list
+        )
+    )
+    return list(draw(leaf | st.tuples(st.just("not"), leaf) | st.tuples(st.just("or"), leaf, leaf)))
 
 
 @st.composite
@@ -433,9 +478,25 @@ def groupings(draw: Any, known: list[Leaf]) -> dict[str, Any]:
         query["where"] = draw(predicates(known))
     query["group-by"] = draw(st.lists(keys(known), max_size=3))
     calls = draw(st.lists(aggregates(known), min_size=1, max_size=3))
+    if query["time"] is None and not any(isinstance(key, list) for key in query["group-by"]):
+        calls = [["count", *call[1:]] if call[0] == "rate" else call for call in calls]
     query["aggregate"] = {f"{call[0]}{place}": call for place, call in enumerate(calls)}
+    exact = [name for name, call in query["aggregate"].items() if call[0] in EXACT]
+    of_numbers = [name for name in exact if name[:-1] not in ("top", "values")]
+    if of_numbers and draw(st.booleans()):
+        query["aggregate"]["calc"] = draw(formulas(of_numbers))
+        exact.append("calc")
+    columns = [*exact, *(key for key in query["group-by"] if isinstance(key, str))]
+    if columns and draw(st.integers(0, 2)) == 0:
+        query["having"] = draw(having(columns))
+    orders = [name for name in columns if not name.startswith("top")]
+    if orders and draw(st.booleans()):
+        steps = draw(st.lists(st.sampled_from(orders), min_size=1, max_size=2, unique=True))
+        query["order-by"] = [[step, draw(st.sampled_from(["asc", "desc"]))] for step in steps]
     if draw(st.integers(0, 3)) == 0:
         query["limit"] = draw(st.integers(0, 5))
+    if draw(st.integers(0, 5)) == 0:
+        query["exact"] = True
     return query
 
 
