@@ -167,12 +167,18 @@ class Evaluator:
         with running.lock:
             if running.gone:
                 return 0
-            every_us = running.rule.every_us if running.rule else RESEND_US
-            last_us = running.row.last_us if running.row else None
-            found = due(last_us, self._clock(), every_us, shift_of(name, every_us))
-            for at_us in found.times_us:
-                self._evaluate(running, at_us, found)
-            return len(found.times_us)
+            made = 0
+            while times := self._evaluate_once(running):
+                made += times  # meanwhile another one may be due
+            return made
+
+    def _evaluate_once(self, running: Running) -> int:
+        every_us = running.rule.every_us if running.rule else RESEND_US
+        last_us = running.row.last_us if running.row else None
+        found = due(last_us, self._clock(), every_us, shift_of(running.name, every_us))
+        for at_us in found.times_us:
+            self._evaluate(running, at_us, found)
+        return len(found.times_us)
 
     def flush(self) -> None:
         """Write what is not written yet.

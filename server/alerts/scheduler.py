@@ -71,6 +71,8 @@ class RuleScheduler:
     def start(self) -> None:
         """Evaluate all rules that are due, and then each at its times."""
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        # Of a rule that still runs when it is due again it warns; that run goes on with what is due.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         self._scheduler.start()
         self.tend()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.jobs.base import Job, JobContext
+from storage.alerts import AlertTables
 from storage.drop import collect, empty_trash, remove_stale_views
 from storage.errors import UnknownStream
 from storage.notifications import Notifications
@@ -26,6 +27,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "views": remove_stale_views(context.data),
         "runs": context.metadata.forget_jobs(),
         "notifications": Notifications(context.metadata).forget(),
+        "alerts": AlertTables(context.metadata).forget(context.now_us()),
     }
 
 
