@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import zlib
 
 import falcon.asgi
@@ -9,6 +11,8 @@ import zstandard
 
 from server.errors import RequestError
 
+DRAIN_BYTES_MAX = 256 << 20  # of a body that is refused: several times what may come
+DRAIN_S_MAX = 10.0  # who sends slower than that has to read the answer while sending
 ZSTD_WINDOW_BYTES_MAX = 1 << 27  # what `zstd --long` asks for
 ZSTD_STEP_BYTES = 1 << 16  # unpacked at a time: zstd packs zeros some ten thousandfold
 
@@ -27,12 +31,15 @@ async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
         RequestError: `body-too-large` (413), `bad-encoding` (400), `unknown-encoding` (415).
     """
     if (req.content_length or 0) > limit:
+        await _drain(req)
         raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in req.stream:
         size += len(chunk)
         if size > limit:
+            chunks.clear()
+            await _drain(req)
             raise too_large(limit)
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -48,6 +55,17 @@ async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
         return unpack(body, limit)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise RequestError(400, "bad-encoding", f"the body is no {encoding}: {error}") from error
+
+
+async def _drain(req: falcon.asgi.Request) -> None:
+    """Read on for a while: many clients send all of a body before they read the answer, and would miss it."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S_MAX):
+            async for chunk in req.stream:
+                size += len(chunk)
+                if size > DRAIN_BYTES_MAX:
+                    return
 
 
 def _inflate(body: bytes, limit: int, window_bits: int) -> bytes:

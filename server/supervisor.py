@@ -58,6 +58,8 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        if not settings.data.exists():
+            check_port(settings.host, settings.port)  # where it is taken, nothing is left behind
         make_durably(settings.data)
         self._lock = hold_lock(settings.data / "klomp.lock", f"another klomp serves {settings.data}")
         refuse_unknown_versions(DataDirectory(settings.data))
@@ -102,7 +104,8 @@ class Supervisor:
             child.due_s = now + child.wait_s
             child.wait_s = min(2 * child.wait_s, RESTART_AFTER_MAX_S)
         if now >= child.due_s:
-            command = [sys.executable, "-m", "server.processes", child.role, self._settings.model_dump_json()]
+            settings = self._settings.model_dump_json()
+            command = [sys.executable, "-m", "server.processes", child.role, settings, str(os.getpid())]
             child.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  # our own
             child.started_s = now
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from server.processes import ROLES
@@ -11,9 +12,9 @@ from storage.errors import StoreError
 
 
 def main() -> int:
-    """Run the role of the first argument with the settings (JSON) of the second."""
+    """Run the role of the first argument with the settings (JSON) of the second; the third is its supervisor."""
     role, settings = sys.argv[1], Settings.model_validate_json(sys.argv[2])
-    start(role)
+    start(role, int(sys.argv[3]) if len(sys.argv) > 3 else os.getppid())
     try:
         ROLES[role](settings)
     except StoreError as error:

@@ -12,10 +12,14 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def start(role: str) -> None:
-    """Set this process up as the supervisor's child."""
+def start(role: str, parent: int) -> None:
+    """Set this process up as the child of a supervisor.
+
+    Args:
+        role: Its name in the log.
+        parent: The supervisor's process. It says so itself: to ask who it is would be too late where it died since.
+    """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{role} {LOG_FORMAT}")
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)  # the parent died before it could be bound to

@@ -7,7 +7,6 @@ import time
 
 import orjson
 import pytest
-import urllib3
 import zstandard
 
 from tests.support.serving import Serving
@@ -140,12 +139,8 @@ def test_names_that_no_stream_has(serving, name):
 
 def test_a_hundred_megabytes_in_one_line(serving):
     line = b'{"message":"' + b"x" * (100 << 20) + b'"}'
-    try:
-        status, answer = post(serving, "huge", line)
-    except urllib3.exceptions.ProtocolError:
-        pass  # the server may close the connection before all is sent
-    else:
-        assert (status, answer["errors"][0]["code"]) == (413, "body-too-large")
+    status, answer = post(serving, "huge", line)  # all is sent before the answer is read
+    assert (status, answer["errors"][0]["code"]) == (413, "body-too-large")
     packed = zstandard.ZstdCompressor().compress(line)
     status, answer = post(serving, "huge", packed, content_encoding="zstd")
     assert (status, answer["errors"][0]["code"]) == (413, "body-too-large")
@@ -334,3 +329,4 @@ def test_a_taken_port_is_named(serving, tmp_path):
     )
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{serving.port}" in done.stderr
+    assert not (tmp_path / "d").exists()
