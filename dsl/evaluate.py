@@ -80,9 +80,10 @@ def evaluate(
     )
 
 
-def next_cursor(query: Query, last: Record, now_us: int) -> str:
-    """The cursor of a page by its last record."""
-    return encode(query, Cursor(now_us, RowOrder(query.order_by).values(last), last.stream, last.number))
+def next_cursor(query: Query, last: Record, now_us: int, mark: str = "") -> str:
+    """The cursor of a page by its last record; `mark` is what the store knows its streams by."""
+    values = RowOrder(query.order_by).values(last)
+    return encode(query, Cursor(now_us, values, last.stream, last.number, mark))
 
 
 def projection(select: Sequence[str] | None) -> Callable[[Record], dict[str, Any]]:

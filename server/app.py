@@ -18,6 +18,7 @@ from server.clock import now_us
 from server.deletions import Deletions
 from server.documents import SavedDocuments
 from server.engine import Engine
+from server.engine.records import Records
 from server.ingest import Ingest
 from server.notify.documents import ChannelKind, SavedChannels
 from server.parameters import KnownParameters
@@ -36,6 +37,7 @@ from server.resources.notifications import (
     ResentNotification,
 )
 from server.resources.query import Query
+from server.resources.records import Context, OneRecord
 from server.resources.stream import Stream
 from server.resources.streams import Streams
 from server.resources.templates import TemplateParts, template_routes
@@ -78,6 +80,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     app.add_middleware(KnownParameters())
     logs = Logs(parts.ingest, parts.store, parts.settings)
     query = Query(parts.engine, parts.turns)
+    records = Records(parts.engine, parts.store)
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
     documents = Documents(parts.metadata)
     outbox = Notifications(parts.metadata)
@@ -103,6 +106,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/explain", Explain(parts.engine, parts.turns)),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),
+        ("/v1/streams/{stream}/records/{number}", OneRecord(records, parts.turns)),
+        ("/v1/streams/{stream}/records/{number}/context", Context(records, parts.turns)),
         ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.turns)),
         ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),

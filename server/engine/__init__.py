@@ -14,7 +14,7 @@ from dsl.analyze import analyze
 from dsl.ast import Query
 from dsl.bounds import bounds_of
 from dsl.compile import compile_predicate
-from dsl.cursor import BadCursor, decode, now_of
+from dsl.cursor import BadCursor, cursor_of, decode, now_of
 from dsl.errors import Mistake, QueryError
 from dsl.evaluate import matches
 from dsl.explain import defaults_of, rewrites_of, take_flag
@@ -27,6 +27,7 @@ from server.answer import Answer
 from server.engine.asked import Asked, Partial, out_of_time
 from server.engine.explain import checked_of, explained_of
 from server.engine.grouping import grouped
+from server.engine.marks import is_outdated
 from server.engine.matching import Matching
 from server.engine.rows import page
 from storage.errors import QueryTimeout
@@ -120,6 +121,7 @@ class Engine:
             asked.fallback = _empty(query, now_us)
         asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
         snapshot = self._snapshot(query, now_us, asked.stop)
+        _check_streams(query, snapshot)
         answer = Answer(records=[], now=format_instant(now_us))
         self._fill(query, snapshot, now_us, answer, partial)
         if partial.reason is not None:
@@ -182,7 +184,7 @@ class Engine:
             query = continued(query, after, text)
         now_us = now_of(query, now_us)
         asked.stop.within(self.timeout_s if query.timeout_us is None else query.timeout_us / 1_000_000)
-        snapshot = self._store.snapshot(self._streams(query), asked.stop)
+        snapshot = self._snapshot(query, now_us, asked.stop)
         understood = {
             "query": {
                 "edn": to_edn(query),
@@ -194,8 +196,9 @@ class Engine:
             "defaults": defaults_of(query, form),
             "now": format_instant(now_us),
         }
-        explained = explained_of(query, snapshot, self._matching(query, snapshot, now_us), now_us)
         try:
+            _check_streams(query, snapshot)
+            explained = explained_of(query, snapshot, self._matching(query, snapshot, now_us), now_us)
             ran = self._ran(query, now_us, asked) if run or told else None
         except QueryError as error:
             raise QueryError(error.mistakes, text) from None
@@ -275,6 +278,19 @@ def _empty(query: Query, now_us: int) -> Answer:
     out_of_time(answer, "the query takes longer than it may")
     answer.cursor = query.after
     return answer
+
+
+def _check_streams(query: Query, snapshot: Snapshot) -> None:
+    """A cursor is only for the streams that it came from.
+
+    Raises:
+        QueryError: one of them is another now.
+    """
+    cursor = cursor_of(query)
+    if cursor is not None and is_outdated(cursor, query, snapshot):
+        hint = "begin again with the first page: what is there now has the same numbers and is something else"
+        message = "a stream of the query was made anew since the cursor was given out"
+        raise QueryError([Mistake("cursor-of-another-stream", message, *query.span, hint)])
 
 
 def continued(query: Query, after: str, text: str = "") -> Query:

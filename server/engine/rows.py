@@ -20,6 +20,7 @@ from dsl.rank import Rank
 from dsl.record import NUMBERS, TIMESTAMP, Record
 from server.answer import Answer
 from server.engine.asked import Partial
+from server.engine.marks import mark_of
 from server.engine.matching import Matching, PageTooLarge, record_of
 from server.engine.narrowing import candidates
 from storage.datafiles import Stored
@@ -87,10 +88,13 @@ def _by_time(
         show = projection(query.select)
         answer.records = [orjson.dumps(show(record_of(stored))) for stored in found]
     if more:
-        answer.cursor = next_cursor(query, record_of(found[-1]), now_us)
+        last = record_of(found[-1])
+        answer.cursor = next_cursor(query, last, now_us, mark_of(query, matching.snapshot, last.stream))
     elif reached is not None:
         # Time was up: the next page goes on where this one stopped looking, whether that record matched or not.
-        answer.cursor = encode(query, Cursor(now_us, (reached.time_us,), reached.stream, reached.number))
+        mark = mark_of(query, matching.snapshot, reached.stream)
+        end = Cursor(now_us, (reached.time_us,), reached.stream, reached.number, mark)
+        answer.cursor = encode(query, end)
 
 
 def _by_fields(
@@ -116,7 +120,8 @@ def _by_fields(
     show = projection(query.select)
     answer.records = [orjson.dumps(show(record)) for record in islice(found, query.limit)]
     if more and query.limit and partial.reason is None:
-        answer.cursor = next_cursor(query, found[query.limit - 1], now_us)
+        last = found[query.limit - 1]
+        answer.cursor = next_cursor(query, last, now_us, mark_of(query, matching.snapshot, last.stream))
 
 
 @dataclass(frozen=True, slots=True)
