@@ -112,7 +112,16 @@ def check_said(store, query):
     for condition in conditions(explained["condition"]):
         if condition["form"].endswith("…"):
             continue
-        known, rows = condition["matches"], holding(store, condition["form"], ("app", "web"), since, until)
+        known = condition["matches"]
+        rows = [
+            row
+            for row in holding(store, condition["form"], ("app", "web"), since, until)
+            if any(
+                one["stream"] == row["_stream"] and one["first"] <= row["_number"] < one["until"]
+                for one in explained["segments"]["list"]
+                if one["taken"]
+            )
+        ]
         assert known["least"] <= len(rows) <= known["most"], condition
         assert condition["answered"] == "checked" or known["least"] == known["most"]
         if condition is explained["condition"]:
