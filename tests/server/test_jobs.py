@@ -164,6 +164,7 @@ def test_housekeeping_removes_what_is_left(context):
         "views": 0,
         "runs": 0,
         "notifications": 0,
+        "alerts": 0,
     }
 
 
