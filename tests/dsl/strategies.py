@@ -8,13 +8,22 @@ from hypothesis import strategies as st
 from dsl.aggregates.avg import Avg
 from dsl.aggregates.count import Count
 from dsl.aggregates.count_distinct import CountDistinct
+from dsl.aggregates.first import First
+from dsl.aggregates.last import Last
 from dsl.aggregates.max import Max
+from dsl.aggregates.median import Median
 from dsl.aggregates.min import Min
 from dsl.aggregates.percentile import Percentile
+from dsl.aggregates.stddev import Stddev
 from dsl.aggregates.sum import Sum
+from dsl.aggregates.top import Top
+from dsl.aggregates.values import Values
+from dsl.arithmetic import Arithmetic, ValueOf
 from dsl.ast import Named, Order, Query
 from dsl.keys.bucket import NumberBucket, TimeBucket
 from dsl.keys.field import FieldKey
+from dsl.keys.ranges import RangesKey
+from dsl.keys.top import TopKey
 from dsl.operators.and_ import And
 from dsl.operators.at_least import AtLeast
 from dsl.operators.at_most import AtMost
@@ -220,7 +229,7 @@ rows = st.builds(
     total=st.booleans(),
 )
 
-numeric = st.sampled_from([Sum, Avg, Min, Max, CountDistinct])
+numeric = st.sampled_from([Sum, Avg, Min, Max, CountDistinct, Stddev, Median, First, Last, Values])
 calls = st.one_of(
     st.builds(Count, where=st.none() | predicates),
     st.builds(
@@ -232,12 +241,37 @@ calls = st.one_of(
         percent=st.one_of(st.integers(0, 100), st.floats(0, 100)),
         where=st.none() | predicates,
     ),
+    st.builds(Top, field=fields, most=st.integers(1, 1000), where=st.none() | predicates),
 )
+aliases = st.none() | fields
+fills = st.none() | st.booleans()
+bounds = st.lists(st.integers(-9, 9) | st.floats(-1e300, 1e300), min_size=1, max_size=4, unique=True).map(
+    sorted
+)
+
+
+def formulas(names: list[str]) -> st.SearchStrategy[Arithmetic]:
+    operands = st.sampled_from(names).map(lambda name: ValueOf(name=name)) | integers | floats
+
+    def joined(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Arithmetic]:
+        parts = st.lists(inner, min_size=2, max_size=3).map(tuple)
+        return st.builds(Arithmetic, op=st.sampled_from("+-*/"), parts=parts)
+
+    return joined(st.recursive(operands, joined, max_leaves=4))
+
+
 keys = st.one_of(
-    st.builds(FieldKey, field=fields),
-    durations.map(lambda us: TimeBucket(width_us=us)),
+    st.builds(FieldKey, field=fields, alias=aliases),
+    st.builds(TimeBucket, width_us=durations, alias=aliases, fill=fills),
+    st.builds(RangesKey, field=fields, bounds=bounds.map(tuple), alias=aliases),
+    st.builds(TopKey, field=fields, most=st.integers(1, 1000), alias=aliases),
     st.builds(
-        NumberBucket, field=fields, width=st.integers(1, 100) | st.floats(0.5, 100), offset=st.integers(0, 9)
+        NumberBucket,
+        field=fields,
+        width=st.integers(1, 100) | st.floats(0.5, 100),
+        offset=st.integers(0, 9),
+        alias=aliases,
+        fill=fills,
     ),
 )
 
@@ -248,13 +282,24 @@ def grouped(draw: st.DrawFn) -> Query:
     names = draw(
         st.lists(fields.filter(lambda name: name not in chosen), min_size=1, max_size=3, unique=True)
     )
+    measured = {name: draw(calls) for name in names}
+    of_maps = {name for name, call in measured.items() if isinstance(call, Top)}
+    numbers = [name for name, call in measured.items() if type(call) in {Count, Sum, Avg, Stddev, Percentile}]
+    formula = draw(st.none() | formulas(numbers)) if numbers and "worked out" not in chosen else None
     steps = draw(st.lists(st.sampled_from([*chosen, *names]), unique=True, max_size=2))
+    steps = [step for step in steps if step not in of_maps]
+    asked = draw(st.none() | st.sampled_from([name for name in names if name != "timestamp"] or [None]))
     return Query(
         from_=draw(streams),
         time=draw(st.none() | times),
         where=draw(st.none() | predicates),
         group_by=tuple(chosen.values()),
-        aggregate=tuple(Named(name=name, call=draw(calls)) for name in names),
+        aggregate=(
+            *(() if formula is None or "worked out" in names else [Named(name="worked out", call=formula)]),
+            *(Named(name=name, call=call) for name, call in measured.items()),
+        ),
+        having=None if asked is None else Not(part=Exists(field=asked)),
+        exact=draw(st.booleans()),
         order_by=tuple(Order(name=name, direction=draw(st.sampled_from(["asc", "desc"]))) for name in steps),
         limit=draw(st.none() | st.integers(0, 65_000)),
         total=draw(st.booleans()),

@@ -117,7 +117,7 @@ def test_the_first_pages_by_a_number_are_the_oracles(scenario: Any) -> None:
 
 
 @given(ask.group_scenarios())
-@ask.profile(60)
+@ask.profile(40)
 def test_groups_are_the_oracles(scenario: Any) -> None:
     batches, queries = scenario
     with stored(batches) as built:
