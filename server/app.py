@@ -38,6 +38,7 @@ from server.resources.notifications import (
 )
 from server.resources.query import Query
 from server.resources.records import Context, OneRecord
+from server.resources.schema import QuerySchema
 from server.resources.stream import Stream
 from server.resources.streams import Streams
 from server.resources.templates import TemplateParts, template_routes
@@ -127,6 +128,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/alerts/{fingerprint}/ack", Acknowledged(desk, document_threads)),
         ("/v1/silences", Silences(desk, document_threads)),
         ("/v1/silences/{silence}", OneSilence(desk, document_threads)),
+        ("/v1/schema/query.json", QuerySchema()),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):

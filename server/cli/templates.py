@@ -34,7 +34,7 @@ def templates(context: click.Context) -> None:
       klomp templates delete slowest-routes
     """  # noqa: D301  # \b keeps lines as they are
     if context.invoked_subcommand is None:
-        context.invoke(list_templates)
+        list_templates.invoke(list_templates.make_context("list", [], parent=context))
 
 
 @templates.command("list")

@@ -183,6 +183,8 @@ def test_what_would_be_asked_is_shown_in_its_canonical_form(client):
             parse('{:time {:last "600s"} :where [:and [:= :service :auth] [:in :level ["error"]]]}')
         ),
     }
+    by_url = client.simulate_get("/v1/templates/errors/render", params={"service": "auth"})
+    assert by_url.json == answer.json
     edn = client.simulate_post(
         "/v1/templates/errors/render", body='{:service "auth"}', headers={**EDN, "Accept": "application/edn"}
     )
