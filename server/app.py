@@ -15,15 +15,18 @@ from server.alerts.desk import AlertDesk
 from server.alerts.documents import RuleKind
 from server.callers import WatchingApp
 from server.clock import now_us
+from server.configuration import Configuration
 from server.deletions import Deletions
 from server.documents import SavedDocuments
 from server.engine import Engine
 from server.engine.records import Records
 from server.ingest import Ingest
+from server.kinds import document_kinds
 from server.notify.documents import ChannelKind, SavedChannels
 from server.parameters import KnownParameters
 from server.resources.alerts import Acknowledged, AlertHistory, Alerts, OneSilence, Silences, TriedRule
 from server.resources.channels import TestedChannel
+from server.resources.configuration import Applied, Exported
 from server.resources.deletions import Delete, DeletionList
 from server.resources.documents import document_routes
 from server.resources.explain import Explain
@@ -95,6 +98,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         parts.clock,
     )
     channels = SavedChannels(ChannelKind(documents, outbox, parts.clock), documents, parts.clock)
+    configuration = Configuration(parts.metadata, document_kinds(parts.clock), parts.admin, parts.clock)
     notifying = (channels, document_threads, outbox, parts.clock)
     tables = AlertTables(parts.metadata)
     rules = SavedDocuments(RuleKind(documents, tables, outbox, parts.clock), documents, parts.clock)
@@ -129,6 +133,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/silences", Silences(desk, document_threads)),
         ("/v1/silences/{silence}", OneSilence(desk, document_threads)),
         ("/v1/schema/query.json", QuerySchema()),
+        ("/v1/apply", Applied(configuration, document_threads)),
+        ("/v1/export", Exported(configuration, document_threads)),
         ("/healthz", Health()),
         ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
     ):

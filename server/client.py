@@ -65,6 +65,7 @@ class RefusedError(ClientError):
         code: of the first error, or `http-<status>` where the answer was not the store's.
         rendered: for a query, the mistakes with their lines and carets.
         errors: all that the answer says, as it says it.
+        body: the answer, where it was an object.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class RefusedError(ClientError):
         code: str,
         rendered: str | None,
         errors: Sequence[dict[str, Any]] = (),
+        body: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message, hint)
         self.errors = tuple(errors)
         self.status = status
         self.code = code
         self.rendered = rendered
+        self.body = body or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +265,24 @@ class Client:
         asked = {"Accept": "application/json", **(headers or {})}
         return self._answer(self._request(method, path, asked, body), (200, 201, 202))
 
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What comes of sending an object to a path.
+
+        Raises:
+            ClientError: as `query`.
+        """
+        headers = {"Content-Type": "application/json"}
+        return self.call("POST", path, body=orjson.dumps(body), headers=headers)
+
+    def put(self, path: str, text: str) -> dict[str, Any]:
+        """What comes of saving a document, EDN or JSON, at a path.
+
+        Raises:
+            ClientError: as `query`.
+        """
+        kind = "application/json" if text.lstrip().startswith('{"') else "application/edn"
+        return self.call("PUT", path, body=text.encode(), headers={"Content-Type": kind})
+
     def ready(self) -> bool:
         """If the server answers and takes requests."""
         try:
@@ -291,6 +312,7 @@ class Client:
             code=code,
             rendered=answer.get("text"),
             errors=answer.get("errors") or (),
+            body=answer,
         )
 
     def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> _Reply:

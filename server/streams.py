@@ -49,6 +49,10 @@ class StreamAdmin:
         self._clock = clock
         self._changing = asyncio.Lock()
 
+    def names(self) -> list[str]:
+        """The streams that there are, those of the store itself left out."""
+        return sorted(name for name in self._data.stream_names() if not name.startswith("_"))
+
     async def describe(self, name: str) -> dict[str, Any]:
         """What there is to know of a stream.
 

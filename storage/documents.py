@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.errors import BadDocumentName, TooManyDocuments, VersionConflict
@@ -44,6 +45,23 @@ class Document:
     author: str
     saved_us: int
     deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document that shall be another one.
+
+    Attributes:
+        kind: Such as `template`.
+        name: Of the document.
+        seen: The version that it has; 0 where there is none.
+        body: EDN; None is a deletion.
+    """
+
+    kind: str
+    name: str
+    seen: int
+    body: str | None
 
 
 class Documents:
@@ -134,6 +152,30 @@ class Documents:
             _check_version(kind, name, newest, expected)
             _add(database, Document(kind, name, newest.version + 1, "", author, now_us, deleted=True))
         return True
+
+    def change_all(self, changes: Sequence[Change], *, author: str, now_us: int) -> None:
+        """Save and delete several documents, all of them or none.
+
+        Raises:
+            BadDocumentName: a document cannot be called so.
+            VersionConflict: one of them has another version by now than it was seen to have.
+            TooManyDocuments: it would be one too many of a kind.
+        """
+        for change in changes:
+            check_document_name(change.kind, change.name)
+        with self._metadata.writing() as database:
+            for change in changes:
+                newest = _newest(database, change.kind, change.name)
+                seen = 0 if newest is None or newest.deleted else newest.version
+                if seen != change.seen:
+                    raise VersionConflict(
+                        f"the {change.kind} {change.name!r} was changed at the same time", "try again"
+                    )
+                if change.body is not None and seen == 0:
+                    _check_room(database, change.kind)
+                version = newest.version + 1 if newest else 1
+                body, gone = change.body or "", change.body is None
+                _add(database, Document(change.kind, change.name, version, body, author, now_us, gone))
 
     def generation(self, kind: str) -> int:
         """A number that rises with every change of a document of this kind; 0 before the first. Cheap to ask for."""

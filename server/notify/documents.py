@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -25,6 +26,7 @@ from server.notify.breaker import Breaker
 from server.notify.channels import CHANNEL_TYPES
 from server.notify.channels.base import ChannelSettings, ChannelType
 from server.notify.secrets import MASK
+from server.variables import escaped
 from storage.documents import Document, Documents
 from storage.notifications import Notifications
 from storage.times import format_time
@@ -141,8 +143,7 @@ class SavedChannels(SavedDocuments):
             BadDocumentName, VersionConflict, TooManyDocuments: it cannot be saved so.
         """
         form = read(text) if syntax == "edn" else read_json(text)
-        before = self._documents.get(CHANNEL, name)
-        kept = form if before is None else keep_secrets(form, read(before.body))
+        kept = self.given(name, form)
         if kept is form:
             return super().put(name, text, syntax, author=author, expected=expected, create_only=create_only)
         try:
@@ -151,6 +152,24 @@ class SavedChannels(SavedDocuments):
             raise QueryError(error.mistakes, text) from None
         body = print_form(kept)
         return super().put(name, body, "edn", author=author, expected=expected, create_only=create_only)
+
+    def given(self, name: str, form: Form) -> Form:
+        """What a form means beside what is saved: where it has the mask, the secret that is saved."""
+        before = self._documents.get(CHANNEL, name)
+        return form if before is None else keep_secrets(form, read(before.body))
+
+    def exported(self, document: Document) -> Form:
+        """A channel as a file has it: for each secret a reference to the environment, and the mask to stand in."""
+        form = read(document.body)
+        kind, settings = read_channel(document.name, form)
+        shown = self.kind.shown(form)
+        values: dict[str, str] = {}
+        for key in ("url", *kind.settings.secrets):
+            if _find(form, key) is not None and getattr(settings, key) != (
+                masked := _entry(shown, key).value
+            ):
+                values[key] = f"${{{variable(document.name, key)}:-{masked}}}"
+        return _replaced(escaped(shown), values)
 
     def settings(self, name: str) -> tuple[ChannelType, ChannelSettings]:
         """What is set of a channel.
@@ -188,6 +207,11 @@ def read_channel(name: str, form: Form) -> tuple[ChannelType, ChannelSettings]:
         return kind, kind.settings.model_validate(given)
     except ValidationError as error:
         raise QueryError([_mistake(form, kind, detail) for detail in error.errors()]) from None
+
+
+def variable(channel: str, key: str) -> str:
+    """The name of the environment's variable that an exported channel has for a secret: `KLOMP_OPS_URL`."""
+    return "KLOMP_" + re.sub(r"[^A-Z0-9]+", "_", f"{channel}_{key}".upper())
 
 
 def masked_settings(settings: ChannelSettings) -> dict[str, Any]:
