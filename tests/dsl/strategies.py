@@ -227,6 +227,8 @@ rows = st.builds(
     order_by=st.one_of(st.just((Order(name="timestamp", direction="desc"),)), unique_orders),
     limit=st.integers(0, 10_000),
     total=st.booleans(),
+    timeout_us=st.none() | st.integers(20_000, 60_000).map(lambda ms: ms * 1000),
+    on_timeout=st.sampled_from(["fail", "partial"]),
 )
 
 numeric = st.sampled_from([Sum, Avg, Min, Max, CountDistinct, Stddev, Median, First, Last, Values])
