@@ -44,7 +44,9 @@ class TemplateKind(Kind):
         self._documents = documents
         self._clock = clock
         self._limits = limits
-        self._kept: tuple[int, dict[str, Template]] = (-1, {})  # what was read, while nothing is saved
+        self._kept: dict[
+            str, tuple[str, int, Template]
+        ] = {}  # what was read, of which text, at which generation
 
     def check(self, name: str, form: Form) -> Form:
         """The template, once it and all that use it are right.
@@ -77,17 +79,17 @@ class TemplateKind(Kind):
         """
         if text is not None:
             return self._of_text(name, text)
-        generation, kept = self._kept
-        newest = self._documents.generation(self.name)
-        if newest != generation:
-            kept = {}
-            self._kept = (newest, kept)
-        found = kept.get(name)
-        if found is None:
-            text = self._text(name)
-            assert text is not None
-            found = kept[name] = self._of_text(name, text)
-        return found
+        text = self._text(name)
+        assert text is not None
+        generation = self._documents.generation(self.name)
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] == text:
+            _, then, template = kept
+            if then == generation or not template.uses:  # those that it uses may have changed since
+                return template
+        template = self._of_text(name, text)
+        self._kept[name] = (text, generation, template)
+        return template
 
     def summary(self, document: Document) -> dict[str, Any]:
         """What it is for, and its parameters."""
@@ -109,6 +111,11 @@ class TemplateKind(Kind):
         ]
         uses = {"uses": list(template.uses)} if template.uses else {}
         return {"doc": template.doc, "params": params, **uses}
+
+    def changed(self) -> None:
+        """Forget what is no more."""
+        living = {document.name for document in self._documents.list(self.name)} | set(self.built_in)
+        self._kept = {name: kept for name, kept in list(self._kept.items()) if name in living}
 
     def refuse_deletion(self, name: str) -> None:
         """Nobody's base is taken away.
