@@ -77,6 +77,7 @@ class Dispatcher:
         self._versions: dict[str, int] = {}
         self._rests: dict[str, _Rest] = {}
         self._busy: set[str] = set()
+        self._unwritten: dict[str, set[int]] = {}  # what was sent, and could not be written down
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="notify")
@@ -121,6 +122,12 @@ class Dispatcher:
 
     def _deliver(self, name: str) -> int:
         """Send what is ready for a channel; when it is to be looked at again."""
+        unwritten = self._unwritten.setdefault(name, set())
+        if (
+            unwritten
+        ):  # while that still fails nothing is sent: on a full disk it would be sent again and again
+            self._outbox.mark_sent(sorted(unwritten), self._clock())
+            unwritten.clear()
         waiting = self._outbox.waiting(name, self._clock(), WAITING_MAX)
         found = self._channel(name)
         if isinstance(found, Outcome):
@@ -153,13 +160,16 @@ class Dispatcher:
             breaker.fail(self._clock())
             raise
         ended_us = self._clock()
-        self._note(batch.all, outcome, now_us, ended_us)
         was = breaker.kept()
         if outcome.ok or outcome.permanent:  # who says no to a message is there
             breaker.succeed()
         else:
             breaker.fail(ended_us)
             log.warning("channel %s: %s", name, outcome.detail)
+        if outcome.ok:
+            self._unwritten[name].update(one.id for one in batch.all)
+        self._note(batch.all, outcome, now_us, ended_us)
+        self._unwritten[name].clear()
         if breaker.kept() != was:
             self._outbox.keep_breaker(name, *breaker.kept())
 

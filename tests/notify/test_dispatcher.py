@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -214,6 +215,24 @@ def test_a_sender_that_breaks_does_not_end_delivery(world, caplog):
     assert "goes on in 5 s" in caplog.text
     world.answer = lambda _: sent()
     world.run(6)
+    assert set(world.states().values()) == {"sent"}
+
+
+def test_a_disk_that_refuses_does_not_send_again_and_again(world, monkeypatch):
+    world.channel()
+    world.owe("a")
+    write = world.outbox.mark_sent
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(world.outbox, "mark_sent", full)
+    world.run(60)
+    assert world.told == [[("a", "firing")]]
+    monkeypatch.setattr(world.outbox, "mark_sent", write)
+    world.owe("b")
+    world.run(10)
+    assert world.told == [[("a", "firing")], [("b", "firing")]]
     assert set(world.states().values()) == {"sent"}
 
 
