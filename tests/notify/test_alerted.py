@@ -32,7 +32,7 @@ def test_an_alert_reaches_a_webhook_and_a_mailbox(server):
         now = time.time()
         server.ingest(
             [
-                {"timestamp": now - 10 - n, "level": "error", "service": "edge", "message": f"boom {n}"}
+                {"timestamp": now - 60 - n, "level": "error", "service": "edge", "message": f"boom {n}"}
                 for n in range(5)
             ],
             "shop",

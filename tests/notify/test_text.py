@@ -1,7 +1,7 @@
 """The texts of notifications: templates that are checked, lengths that are kept, nothing that a terminal obeys."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.notify.message import Alert, Message, text_template, title_template
@@ -79,6 +79,7 @@ def test_what_is_no_template_is_refused(text, wrong):
     assert caught.value.hint
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60))
 def test_any_text_can_be_escaped(text):
     escaped = text.replace("{", "{{").replace("}", "}}")
