@@ -197,23 +197,35 @@ def _time(analysis: Analysis, form: Form) -> Time | WrongType:
     if not isinstance(form.value, MapForm) or tagged(form) is not None:
         hint = 'write {:last "1h"}, or {:since "now-1d" :until "now"}'
         return analysis.wrong("bad-time", f"{described(form)} is no range of time", form, hint)
-    given = _keys(analysis, form.value, ("last", "since", "until"), "key")
-    last = analysis.duration(given["last"][1]) if "last" in given else None
-    ends = [analysis.moment(given[name][1]) if name in given else None for name in ("since", "until")]
-    if "last" in given and len(given) > 1:
-        other = next(key for name, (key, _) in given.items() if name != "last")
-        hint = "write either :last, or :since and :until"
-        return analysis.wrong("key-not-here", f"{described(other)} stands beside :last", other, hint)
-    since, until = ends
-    if last is WRONG or since is WRONG or until is WRONG or len(given) < len(form.value.pairs):
+    given = _keys(analysis, form.value, ("last", "since", "until", "around", "within"), "key")
+    last, within = (
+        analysis.duration(given[name][1]) if name in given else None for name in ("last", "within")
+    )
+    since, until, around = (
+        analysis.moment(given[name][1]) if name in given else None for name in ("since", "until", "around")
+    )
+    for alone in (("last",), ("around", "within")):
+        other = next((key for name, (key, _) in given.items() if name not in alone), None)
+        if alone[0] in given and other is not None:
+            hint = "write either :last, or :since and :until, or :around and :within"
+            return analysis.wrong(
+                "key-not-here", f"{described(other)} stands beside :{alone[0]}", other, hint
+            )
+    if last is WRONG or since is WRONG or until is WRONG or around is WRONG or within is WRONG:
+        return WRONG
+    if len(given) < len(form.value.pairs):
         return WRONG
     if not given:
         return analysis.wrong("bad-time", "no range of time", form, 'write {:last "1h"}, or leave out :time')
+    if ("around" in given) is not ("within" in given):
+        lone, other_name = ("around", "within") if "around" in given else ("within", "around")
+        hint = 'write {:around "2026-01-02T10:00:00Z" :within "5m"}'
+        return analysis.wrong("bad-time", f":{lone} without :{other_name}", form, hint)
     known = not is_open(since) and not is_open(until)
     if since is not None and until is not None and known and not _rises(since, until, analysis.now_us):
         hint = "the range begins at :since and ends before :until"
         return analysis.wrong("bad-time", ":since is not before :until", form, hint)
-    return Time(last_us=last, since=since, until=until)
+    return Time(last_us=last, since=since, until=until, around=around, within_us=within)
 
 
 def _rises(since: Moment, until: Moment, now_us: int | None) -> bool:

@@ -263,7 +263,7 @@ def _check_rates(analysis: Analysis, columns: _Columns, time: Time | WrongType |
     """The seconds that a rate is divided by are known."""
     if time is WRONG or any(isinstance(key, TimeBucket) for key in columns.keys.values()):
         return
-    if time is not None and (time.last_us is not None or None not in (time.since, time.until)):
+    if time is not None and time.has_both_ends:
         return
     for call in columns.calls.values():
         if call.per_second:

@@ -114,8 +114,11 @@ def _streams(names: Sequence[str]) -> Form:
 def _time(time: Time) -> Form:
     if time.last_us is not None:
         return _map([("last", duration_form(time.last_us))])
-    ends = (("since", time.since), ("until", time.until))
-    return _map([(name, _moment(end)) for name, end in ends if end is not None])
+    ends = (("since", time.since), ("until", time.until), ("around", time.around))
+    pairs = [(name, _moment(end)) for name, end in ends if end is not None]
+    if time.within_us is not None:
+        pairs.append(("within", duration_form(time.within_us)))
+    return _map(pairs)
 
 
 def _moment(moment: Moment) -> Form:

@@ -61,6 +61,7 @@ def query_schema(limits: Limits = DEFAULT) -> Schema:
 
 def _query(limits: Limits) -> Schema:
     moments = {"since": _ref("moment"), "until": _ref("moment")}
+    near = {"around": _ref("moment"), "within": _ref("duration")}
     return {
         "from": {
             "description": 'a stream, several, or "*" for all; main where it is left out',
@@ -75,6 +76,7 @@ def _query(limits: Limits) -> Schema:
             "anyOf": [
                 {**_map({"last": _ref("duration")}), "required": ["last"]},
                 {**_map(moments), "minProperties": 1},
+                {**_map(near), "required": list(near)},
             ],
         },
         "where": {"description": "what holds for the records", **_ref("predicate")},

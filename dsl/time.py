@@ -112,16 +112,29 @@ Moment: TypeAlias = Instant | Relative
 
 
 class Time(Node):
-    """The time range of a query, half-open: `last` microseconds before now, or from `since` to `until`."""
+    """The time range of a query, half-open.
+
+    It is `last` microseconds before now, from `since` to `until`, or `within` microseconds before and after `around`.
+    """
 
     last_us: Open[int | None] = None
     since: Open[Moment | None] = None
     until: Open[Moment | None] = None
+    around: Open[Moment | None] = None
+    within_us: Open[int | None] = None
+
+    @property
+    def has_both_ends(self) -> bool:
+        """Whether neither end is open."""
+        return self.last_us is not None or self.around is not None or None not in (self.since, self.until)
 
     def resolve(self, now_us: int) -> tuple[int | None, int | None]:
         """From when, and until when (not included); None where that end is open."""
         if self.last_us is not None:
             return max(now_us - self.last_us, TIME_US_MIN), now_us
+        if self.around is not None and self.within_us is not None:
+            at_us = self.around.resolve(now_us)
+            return max(at_us - self.within_us, TIME_US_MIN), min(at_us + self.within_us, TIME_US_MAX)
         low = None if self.since is None else self.since.resolve(now_us)
         return low, None if self.until is None else self.until.resolve(now_us)
 

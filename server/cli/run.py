@@ -40,7 +40,7 @@ def run(
     \b
       klomp run error-rate-by-service window=1d
       klomp run search text='connection reset' rows=20
-      klomp run errors-between since=now-2h until=now-1h levels=warn,error
+      klomp run errors-around at=2026-01-02T10:00:00Z within=10m levels=warn,error
       klomp run trace id=4bf92f3577b34da6 --render
 
     Exit code: 0 answered, 2 a mistake in the values or no answer.

@@ -206,6 +206,7 @@ times = st.one_of(
     durations.map(lambda us: Time(last_us=us)),
     st.builds(Time, since=st.none() | instants, until=st.none() | instants).filter(ends_rise),
     st.builds(Time, since=relatives()),
+    st.builds(Time, around=instants | relatives(), within_us=durations),
 )
 streams = st.one_of(
     st.just("*"),

@@ -9,6 +9,8 @@ from dsl.time import (
     TIME_US_MIN,
     UNITS_US,
     BadTime,
+    Instant,
+    Time,
     format_duration,
     format_instant,
     parse_duration,
@@ -137,3 +139,20 @@ def test_a_range(text: str, low: int | None, high: int | None) -> None:
     query = parse(f"{{:time {text}}}", now_us=NOW_US)
     assert query.time is not None
     assert query.time.resolve(NOW_US) == (low, high)
+
+
+def test_around_an_instant_is_as_long_before_it_as_after_it():
+    query = parse('{:time {:around "2026-01-02T10:00:00Z" :within "5m"}}')
+    low, high = query.time.resolve(0)
+    assert (format_instant(low), format_instant(high)) == (
+        "2026-01-02T09:55:00.000000Z",
+        "2026-01-02T10:05:00.000000Z",
+    )
+    assert parse('{:time {:around "now-1h" :within "1h"}}').time.resolve(NOW_US) == (
+        NOW_US - 2 * UNITS_US["h"],
+        NOW_US,
+    )
+    assert Time(around=Instant(instant_us=TIME_US_MIN), within_us=5).resolve(0) == (
+        TIME_US_MIN,
+        TIME_US_MIN + 5,
+    )

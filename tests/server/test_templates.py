@@ -274,7 +274,7 @@ def test_every_built_in_template_answers_on_demo_data(client, shop, name):
             "id": next(one.fields["trace_id"] for one in shop.records if "trace_id" in one.fields)
         },
         "search": lambda: {"text": "acquirer reset"},
-        "errors-between": lambda: {"since": "now-18m", "until": "now-12m"},
+        "errors-around": lambda: {"at": "now-15m", "within": "3m"},
     }
     given = values[name]() if name in values else {}
     answer = run(client, name, **given)
@@ -311,7 +311,7 @@ CHECKS = {
     "latency-by-service": lambda rows: said(
         all(row["p50_ms"] <= row["p99_ms"] <= row["max_ms"] * 1.01 for row in rows)
     ),
-    "errors-between": lambda rows: said(
+    "errors-around": lambda rows: said(
         all("2025-12-31T23:42" <= row["timestamp"] < "2025-12-31T23:48" for row in rows)
     ),
     "http-errors-by-route": lambda rows: said(
