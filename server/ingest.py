@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
+from server.lanes import LANE_BYTES_LEAST, Lanes
+from server.preparing import Batch, Decode, Rejected, prepare
 from server.space import FreeSpace
 from storage.drop import delete_stream
-from storage.errors import BadRecord, KeyReused, LogClosed, TooManyStreams
+from storage.errors import KeyReused, LogClosed, TooManyStreams
 from storage.format import Ticket
 from storage.log import Rotation, StreamLog
 from storage.paths import DataDirectory, check_stream_name, make_durably, sync_directory
-from storage.record import normalise
-
-Decode = Callable[[bytes], Iterable[dict[str, Any] | BadRecord]]
 
 INLINE_BYTES_MAX = 1 << 20  # decoded in some ten milliseconds, less than handing it to a thread would disturb
-REJECTED_LISTED_MAX = 100  # an answer that names a hundred mistakes has made its point; all are counted
 
 
 class Clock(Protocol):
@@ -30,23 +28,6 @@ class Clock(Protocol):
     def __call__(self) -> int:
         """Microseconds since 1970."""
         ...
-
-
-@dataclass(slots=True)
-class Rejected:
-    """Records of a batch that are not kept, and why."""
-
-    count: int = 0
-    listed: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, index: int, error: BadRecord) -> None:
-        """Note the record at this place of the batch."""
-        self.count += 1
-        if len(self.listed) < REJECTED_LISTED_MAX:
-            item: dict[str, Any] = {"index": index, "code": error.code, "message": error.message}
-            if error.hint:
-                item["hint"] = error.hint
-            self.listed.append(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +45,6 @@ class Retry:
 
     key: str
     digest: bytes
-
-
-def prepare(decode: Decode, body: bytes, now_us: int) -> tuple[list[int], list[bytes], Rejected]:
-    """The times and lines of the records of a body that can be kept, and the mistakes of the others."""
-    rejected = Rejected()
-    times_us: list[int] = []
-    lines: list[bytes] = []
-    for index, record in enumerate(decode(body)):
-        if isinstance(record, BadRecord):
-            rejected.add(index, record)
-            continue
-        try:
-            time_us, line = normalise(record, now_us)
-        except BadRecord as error:
-            rejected.add(index, error)
-            continue
-        times_us.append(time_us)
-        lines.append(line)
-    return times_us, lines, rejected
 
 
 class Completions:
@@ -128,6 +90,7 @@ class Ingest:
         clock: The time of arrival.
         streams_max: How many streams may exist.
         rotation_of: When the segments of a stream end, by its name; asked from a thread when its log is opened.
+        lanes: Processes that decode; None where that is done here.
     """
 
     def __init__(
@@ -136,7 +99,9 @@ class Ingest:
         clock: Clock,
         streams_max: int,
         rotation_of: Callable[[str], Rotation] = lambda _: Rotation(),
+        lanes: Lanes | None = None,
     ) -> None:
+        self._lanes = lanes
         self._rotation_of = rotation_of
         self._deleting: set[str] = set()
         self._data = data
@@ -168,27 +133,32 @@ class Ingest:
         if self.space is not None:
             self.space.check()
         now_us = self._clock()
-        if len(body) <= INLINE_BYTES_MAX:
-            times_us, lines, rejected = prepare(decode, body, now_us)
-        else:
-            # Off the event loop: others are answered meanwhile.
-            times_us, lines, rejected = await asyncio.to_thread(prepare, decode, body, now_us)
-        if not lines:
-            return Outcome(0, 0, rejected)
+        batch = await self._prepared(decode, body, now_us)
+        if not batch.records:
+            return Outcome(0, 0, batch.rejected)
         log = self._logs.get(stream) or await self.open(stream)
         if self._completions is None:
             self._completions = Completions(asyncio.get_running_loop())
         completions = self._completions
         if retry is None:
             future = completions.future()
-            log.append(times_us, lines, lambda result: completions.finish(future, result))
-            return Outcome(len(lines), await future, rejected)
-        first = await self._once(log, retry, times_us, lines, now_us)
-        return Outcome(len(lines), first, rejected)
+            batch.append_to(log, lambda result: completions.finish(future, result))
+            return Outcome(batch.records, await future, batch.rejected)
+        first = await self._once(log, retry, batch, now_us)
+        return Outcome(batch.records, first, batch.rejected)
 
-    async def _once(
-        self, log: StreamLog, retry: Retry, times_us: list[int], lines: list[bytes], now_us: int
-    ) -> int:
+    async def _prepared(self, decode: Decode, body: bytes, now_us: int) -> Batch:
+        """The records of a body: decoded in a lane, in a thread, or here, by its size."""
+        if self._lanes is not None and len(body) >= LANE_BYTES_LEAST:
+            batch = await self._lanes.pack(decode, body, now_us)
+            if batch is not None:
+                return batch
+        if len(body) <= INLINE_BYTES_MAX:
+            return prepare(decode, body, now_us)
+        # Off the event loop: others are answered meanwhile.
+        return await asyncio.to_thread(prepare, decode, body, now_us)
+
+    async def _once(self, log: StreamLog, retry: Retry, batch: Batch, now_us: int) -> int:
         """Append a batch unless it was appended before; the number of its first record."""
         under_way = self._under_way.get((log.directory.name, retry.key))
         if under_way is not None:
@@ -208,9 +178,9 @@ class Ingest:
         future = completions.future()
         name = (log.directory.name, retry.key)
         self._under_way[name] = future
-        ticket = Ticket(retry.key, retry.digest, now_us, len(lines))
+        ticket = Ticket(retry.key, retry.digest, now_us, batch.records)
         try:
-            log.append(times_us, lines, lambda result: completions.finish(future, result), ticket)
+            batch.append_to(log, lambda result: completions.finish(future, result), ticket)
             return await asyncio.shield(future)
         finally:
             if self._under_way.get(name) is future:
@@ -343,6 +313,8 @@ class Ingest:
     def close(self) -> None:
         """Write what waits and let go of the files."""
         self._closed = True
+        if self._lanes is not None:
+            self._lanes.close()
         for log in self._logs.values():
             log.close()
         self._threads.shutdown()

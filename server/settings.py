@@ -22,6 +22,12 @@ class Settings(BaseModel):
         ge=1 << 10,
         description="the largest request body, unpacked: what one request may hold in memory",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="lanes for taking records in: threads that index, and from two on processes that decode",
+    )
     query_timeout_s: float = Field(
         10.0,
         gt=0,

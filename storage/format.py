@@ -229,40 +229,89 @@ def read_ticket(header: FrameHeader, frame: bytes | memoryview) -> Ticket | None
     return Ticket(data[TICKET.size :].decode(), digest, arrived_us, records)
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The records of a frame, compressed, before they have numbers: what can be made anywhere, in any order."""
+
+    records: int
+    raw_bytes: int
+    min_us: int
+    max_us: int
+    data: bytes
+
+
+def frame(
+    packed: Packed,
+    first: int,
+    *,
+    continues: bool = False,
+    begins: bool = False,
+    ticket: Ticket | None = None,
+) -> bytes:
+    """The bytes of a frame whose records are numbered from `first`."""
+    front = ticket.pack() if ticket else b""
+    payload = front + packed.data
+    rest = FRAME_HEADER.pack(
+        0,
+        FRAME_MAGIC,
+        len(payload),
+        packed.raw_bytes,
+        packed.records,
+        (FLAG_CONTINUES if continues else 0) | (FLAG_BEGINS if begins else 0),
+        len(front),
+        first,
+        packed.min_us,
+        packed.max_us,
+    )[4:]
+    crc = zlib.crc32(payload, zlib.crc32(rest))
+    return struct.pack("<I", crc) + rest + payload
+
+
+def batch_frames(
+    packed: Sequence[Packed], first: int, ticket: Ticket | None = None, *, begins: bool = False
+) -> Iterator[bytes]:
+    """The frames of one batch, kept whole or not at all."""
+    for i, one in enumerate(packed):
+        yield frame(
+            one,
+            first,
+            continues=i < len(packed) - 1,
+            begins=begins and i == 0,
+            ticket=ticket if i == 0 else None,
+        )
+        first += one.records
+
+
 class FrameEncoder:
     """Makes frames. Holds a compressor, so one encoder belongs to one thread."""
 
     def __init__(self, level: int = COMPRESSION_LEVEL) -> None:
         self._compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
 
-    def encode(
-        self,
-        first: int,
-        times_us: Sequence[int],
-        lines: Sequence[bytes],
-        *,
-        continues: bool = False,
-        begins: bool = False,
-        ticket: Ticket | None = None,
-    ) -> bytes:
-        """One frame of records numbered from `first`."""
+    def pack(self, times_us: Sequence[int], lines: Sequence[bytes]) -> Packed:
+        """The records of one frame."""
         raw = array("q", times_us).tobytes() + b"\n".join(lines) + b"\n"
-        front = ticket.pack() if ticket else b""
-        payload = front + self._compressor.compress(raw)
-        rest = FRAME_HEADER.pack(
-            0,
-            FRAME_MAGIC,
-            len(payload),
-            len(raw),
-            len(lines),
-            (FLAG_CONTINUES if continues else 0) | (FLAG_BEGINS if begins else 0),
-            len(front),
-            first,
-            min(times_us),
-            max(times_us),
-        )[4:]
-        crc = zlib.crc32(payload, zlib.crc32(rest))
-        return struct.pack("<I", crc) + rest + payload
+        return Packed(len(lines), len(raw), min(times_us), max(times_us), self._compressor.compress(raw))
+
+    def pack_batch(self, times_us: Sequence[int], lines: Sequence[bytes]) -> list[Packed]:
+        """The records of a batch, in frames of about FRAME_RAW_BYTES_TARGET bytes each."""
+        ends: list[int] = []
+        size = 0
+        for i, line in enumerate(lines):
+            size += len(line) + 9
+            if size >= FRAME_RAW_BYTES_TARGET:
+                ends.append(i + 1)
+                size = 0
+        if not ends or ends[-1] < len(lines):
+            ends.append(len(lines))
+        starts = [0, *ends]
+        return [
+            self.pack(times_us[start:end], lines[start:end]) for start, end in zip(starts, ends, strict=False)
+        ]
+
+    def encode(self, first: int, times_us: Sequence[int], lines: Sequence[bytes]) -> bytes:
+        """One frame of records numbered from `first`."""
+        return frame(self.pack(times_us, lines), first)
 
     def split(
         self,
@@ -274,26 +323,7 @@ class FrameEncoder:
         begins: bool = False,
     ) -> Iterator[bytes]:
         """The frames of a batch, about FRAME_RAW_BYTES_TARGET bytes each."""
-        ends: list[int] = []
-        size = 0
-        for i, line in enumerate(lines):
-            size += len(line) + 9
-            if size >= FRAME_RAW_BYTES_TARGET:
-                ends.append(i + 1)
-                size = 0
-        if not ends or ends[-1] < len(lines):
-            ends.append(len(lines))
-        start = 0
-        for end in ends:
-            yield self.encode(
-                first + start,
-                times_us[start:end],
-                lines[start:end],
-                continues=end < len(lines),
-                begins=begins and start == 0,
-                ticket=ticket if start == 0 else None,
-            )
-            start = end
+        return batch_frames(self.pack_batch(times_us, lines), first, ticket, begins=begins)
 
 
 def read_frame_header(data: bytes | memoryview, offset: int, at: int = 0) -> FrameHeader | None:

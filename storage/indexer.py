@@ -28,7 +28,10 @@ class Indexer:
         StoreLocked: another indexer runs.
     """
 
-    def __init__(self, data: DataDirectory, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, data: DataDirectory, clock: Callable[[], float] = time.monotonic, *, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self._data = data
         self._clock = clock
         make_durably(data.root)
@@ -49,7 +52,7 @@ class Indexer:
                 if name not in self._streams:
                     with contextlib.suppress(UnknownStream):  # deleted since it was listed
                         self._streams[name] = StreamIndexer(
-                            self._data.stream(name), self._clock, new=self._looked
+                            self._data.stream(name), self._clock, new=self._looked, threads=self._threads
                         )
             self._looked = True
             self._stamp = settled(stamp)

@@ -25,11 +25,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from storage.errors import LogClosed, LogUnwritable, unwritable
-from storage.format import FILE_HEADER, FrameEncoder, FrameHeader, Ticket, file_header, read_ticket
+from storage.format import (
+    FILE_HEADER,
+    FrameEncoder,
+    FrameHeader,
+    Packed,
+    Ticket,
+    batch_frames,
+    file_header,
+    read_ticket,
+)
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
 from storage.segment import load_meta
@@ -73,10 +82,22 @@ class Rotation:
 
 @dataclass(slots=True)
 class _Batch:
+    """A batch that waits for the disk, as records or, where others did that work, as frames without numbers."""
+
     times_us: list[int]
     lines: list[bytes]
     done: Done
     ticket: Ticket | None = None
+    packed: Sequence[Packed] = ()
+
+    @property
+    def records(self) -> int:
+        return len(self.lines) or sum(one.records for one in self.packed)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it shares frames with its neighbours."""
+        return self.ticket is None and not self.packed and len(self.lines) < SHARED_BATCH_RECORDS_MAX
 
 
 class StreamLog:
@@ -148,7 +169,13 @@ class StreamLog:
             LogClosed: the log is closed or closing.
             LogUnwritable: more waits for the disk than memory should hold.
         """
-        size = sum(map(len, lines))
+        self._append(_Batch(times_us, lines, done, ticket), sum(map(len, lines)))
+
+    def append_packed(self, packed: Sequence[Packed], done: Done, ticket: Ticket | None = None) -> None:
+        """The same for a batch whose frames are made already, all but their numbers; at least one."""
+        self._append(_Batch([], [], done, ticket, packed), sum(one.raw_bytes for one in packed))
+
+    def _append(self, batch: _Batch, size: int) -> None:
         with self._wake:
             if self._closing:
                 raise LogClosed("the stream's log is being closed", "send the batch again in a moment")
@@ -157,7 +184,7 @@ class StreamLog:
                     f"{self._pending_bytes} bytes wait for the disk already",
                     "send the batch again in a moment",
                 )
-            self._pending.append(_Batch(times_us, lines, done, ticket))
+            self._pending.append(batch)
             self._pending_bytes += size
             self._wake.notify()
 
@@ -249,7 +276,7 @@ class StreamLog:
             for batch in batches:
                 if isinstance(outcome, int):
                     batch.done(outcome)
-                    outcome += len(batch.lines)
+                    outcome += batch.records
                 else:
                     batch.done(outcome)
 
@@ -312,7 +339,7 @@ class StreamLog:
         for batch in batches:
             if batch.ticket is not None:
                 self._remember(batch.ticket, self._next)
-            self._next += len(batch.lines)
+            self._next += batch.records
         self._note()
         return first
 
@@ -322,7 +349,7 @@ class StreamLog:
         times_us: list[int] = []
         lines: list[bytes] = []
         for batch in batches:
-            if batch.ticket is None and len(batch.lines) < SHARED_BATCH_RECORDS_MAX:
+            if batch.is_small:
                 times_us += batch.times_us
                 lines += batch.lines
                 continue
@@ -330,9 +357,9 @@ class StreamLog:
                 yield from self._encoder.split(number, times_us, lines, begins=number == self._next)
                 number += len(lines)
                 times_us, lines = [], []
-            begins = number == self._next
-            yield from self._encoder.split(number, batch.times_us, batch.lines, batch.ticket, begins=begins)
-            number += len(batch.lines)
+            packed = batch.packed or self._encoder.pack_batch(batch.times_us, batch.lines)
+            yield from batch_frames(packed, number, batch.ticket, begins=number == self._next)
+            number += batch.records
         if lines:
             yield from self._encoder.split(number, times_us, lines, begins=number == self._next)
 

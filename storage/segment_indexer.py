@@ -63,6 +63,7 @@ class SegmentIndexer:
         generation: Of the segment.
         aside: Whether to make a new index beside the one that is there, until `adopt` puts it in its place.
         new: Whether the segment may have no index yet; otherwise one that is missing was lost.
+        threads: Of the engine, each of which makes index segments of its own.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class SegmentIndexer:
         *,
         aside: bool = False,
         new: bool = False,
+        threads: int = 1,
     ) -> None:
+        self._threads = threads
         self.segment = segment
         self.stream = stream
         self.generation = generation
@@ -224,7 +227,7 @@ class SegmentIndexer:
 
     def _open_writer(self) -> tantivy.IndexWriter:
         if self._writer is None:
-            self._writer = self.index.writer(WRITER_HEAP_BYTES, 1)
+            self._writer = self.index.writer(WRITER_HEAP_BYTES, self._threads)
         return self._writer
 
     def entry(self, *, sealed: bool) -> SegmentEntry:

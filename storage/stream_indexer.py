@@ -37,7 +37,10 @@ class StreamIndexer:
     segments are made anew where they are missing or of no use; the others are served meanwhile.
     """
 
-    def __init__(self, directory: StreamDirectory, clock: Callable[[], float], *, new: bool = False) -> None:
+    def __init__(
+        self, directory: StreamDirectory, clock: Callable[[], float], *, new: bool = False, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self.directory = directory
         self._clock = clock
         self._hold = Hold(directory)
@@ -155,7 +158,9 @@ class StreamIndexer:
                 segment = self.directory.segment(first)
                 if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
                     return False
-                self._active = SegmentIndexer(segment, self.directory.name, new=first not in self._old)
+                self._active = SegmentIndexer(
+                    segment, self.directory.name, new=first not in self._old, threads=self._threads
+                )
                 self._publish(self._active.entry(sealed=False))
                 return True
         return False
@@ -174,7 +179,7 @@ class StreamIndexer:
         log.warning("the index of %s is made anew", active.segment.root)
         active.abandon()
         remove_index(active.segment.index)
-        self._active = anew = SegmentIndexer(active.segment, self.directory.name)
+        self._active = anew = SegmentIndexer(active.segment, self.directory.name, threads=self._threads)
         self._edit(lambda catalog: catalog.with_segment(anew.entry(sealed=False)))
 
     def _seal(self, active: SegmentIndexer) -> None:

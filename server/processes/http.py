@@ -19,6 +19,7 @@ from server.clock import now_us
 from server.deletions import Deletions
 from server.engine import Engine
 from server.ingest import Ingest
+from server.lanes import Lanes
 from server.settings import Settings
 from server.space import FreeSpace
 from server.streams import StreamAdmin, rotation_of
@@ -54,7 +55,8 @@ async def _serve(settings: Settings) -> None:
     data = DataDirectory(settings.data)
     store = Store(data)
     metadata = Metadata(data.metadata)
-    ingest = Ingest(data, now_us, settings.streams_max, partial(rotation_of, metadata))
+    lanes = Lanes(settings.workers) if settings.workers > 1 else None
+    ingest = Ingest(data, now_us, settings.streams_max, partial(rotation_of, metadata), lanes)
     admin = StreamAdmin(data, store, metadata, ingest, now_us)
     admin.forget_deleted()
     turns = Turns(settings.query_threads, settings.query_queue_max, settings.query_timeout_s)

@@ -20,7 +20,7 @@ def run(settings: Settings) -> None:
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    indexer = Indexer(DataDirectory(settings.data))
+    indexer = Indexer(DataDirectory(settings.data), threads=settings.workers)
     heartbeat = settings.data / HEARTBEAT_FILE
     beat_s = 0.0
 

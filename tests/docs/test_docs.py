@@ -25,8 +25,9 @@ from server.cli import COMMANDS
 from server.deletions import Deletions
 from server.encode import ENCODERS
 from server.engine import Engine
-from server.ingest import REJECTED_LISTED_MAX, Ingest
+from server.ingest import Ingest
 from server.jobs import JOBS
+from server.preparing import REJECTED_LISTED_MAX
 from server.protocols import PROTOCOLS
 from server.protocols.edn import EDN_CHARACTERS_MAX
 from server.resources.health import HEARTBEAT_STALE_S

@@ -20,6 +20,7 @@ from storage.format import (
     read_frame_header,
     read_ticket,
 )
+from storage.format import frame as make_frame
 
 LINES = st.lists(st.binary(max_size=200).map(lambda b: b.replace(b"\n", b" ")), min_size=1, max_size=50)
 
@@ -82,7 +83,8 @@ def test_the_documented_layout_is_the_layout():
     assert struct.unpack_from("<HH", frame, 20) == (0, 0)
     assert struct.unpack_from("<Qqq", frame, 24) == (5, -3, 9)
     ticket = Ticket("key", b"d" * 16, 77, 2)
-    frame = FrameEncoder().encode(5, [-3, 9], [b"{}", b'{"a":1}'], continues=True, ticket=ticket)
+    packed = FrameEncoder().pack([-3, 9], [b"{}", b'{"a":1}'])
+    frame = make_frame(packed, 5, continues=True, ticket=ticket)
     assert struct.unpack_from("<HH", frame, 20) == (1, 28 + 3)
     assert struct.unpack_from("<q16sI3s", frame, 48) == (77, b"d" * 16, 2, b"key")
     header = read_frame_header(frame, 0)
