@@ -64,8 +64,11 @@ class Server:
             return False
 
     def _pids(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [self.process.pid, *map(int, children.split())]
+        found = [self.process.pid]
+        for pid in found:  # it grows: children of children are found too
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+        return found
 
     def cpu_s(self) -> float:
         """Processor seconds of all processes so far."""

@@ -26,7 +26,7 @@ class Settings(BaseModel):
         1,
         ge=1,
         le=64,
-        description="lanes for taking records in: threads that index, and from two on processes that decode",
+        description="lanes for taking records in: so many threads index, and from two on so many processes decode",
     )
     query_timeout_s: float = Field(
         10.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -10,6 +11,10 @@ from server.resources.health import HEARTBEAT_FILE, HEARTBEAT_S
 from server.settings import Settings
 from storage.indexer import Indexer
 from storage.paths import DataDirectory
+
+THREADS_LEAST = min(
+    2, os.cpu_count() or 1
+)  # of the engine: a second one uses a core that would else often wait
 
 
 def run(settings: Settings) -> None:
@@ -20,7 +25,7 @@ def run(settings: Settings) -> None:
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    indexer = Indexer(DataDirectory(settings.data), threads=settings.workers)
+    indexer = Indexer(DataDirectory(settings.data), threads=max(settings.workers, THREADS_LEAST))
     heartbeat = settings.data / HEARTBEAT_FILE
     beat_s = 0.0
 
