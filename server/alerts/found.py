@@ -108,7 +108,9 @@ def evaluate(
     now_us = at_us - rule.delay_us
     query = asked_query(rule)
     answered = ask(query, now_us)
-    before = {ago_us: _by_group(rule, ask(rule.query, now_us - ago_us).rows) for ago_us in rule.when.agos_us}
+    # What :having hides now need not be hidden earlier.
+    every = rule.query.model_copy(update={"having": None})
+    before = {ago_us: _by_group(rule, ask(every, now_us - ago_us).rows) for ago_us in rule.when.agos_us}
     nothing = empty_row(rule.query)
     holds = rule.when.holds(analyse, now_us)
     found: dict[str, Found] = {}

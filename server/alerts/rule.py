@@ -222,6 +222,9 @@ def _rule(analysis: Analysis, form: Form, name: str | None) -> Rule | WrongType:
     notify = _names(analysis, given["notify"]) if "notify" in given else ()
     doc = _text(analysis, given["doc"], ":doc") if "doc" in given else ""
     when = WRONG if query is WRONG else _when(analysis, form, given, query)
+    if query is not WRONG and query.having is not None and durations["when-absent"] is not None:
+        hint = "put the condition into :when: a group that :having hides would count as silent"
+        analysis.wrong("key-not-here", ":having in a query with :when-absent", given["query"], hint)
     if query is not WRONG and called is not WRONG:
         _check_labels(analysis, given.get("labels"), texts["labels"], query)
         _check_names(analysis, given.get("annotations"), texts, query)

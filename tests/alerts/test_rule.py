@@ -141,6 +141,7 @@ MISTAKES = [
     (f"{{:query {QUERY} :labels [1] :annotations {{:a [1]}}}}", ["bad-value"] * 2),
     (f'{{:query {QUERY} :annotations {{:a "{{servce}}" :b "}}"}}}}', ["unknown-name", "bad-template"]),
     (f'{{:query {QUERY} :notify [:ops "a b" 1]}}', ["bad-name"]),
+    ('{:query {:time {:last "5m"} :group-by [:a] :having [:> :count 1]} :when-absent "5m"}', ["key-not-here"]),
 ]  # fmt: skip
 
 
