@@ -24,7 +24,15 @@ from server.ingest import Ingest
 from server.kinds import document_kinds
 from server.notify.documents import ChannelKind, SavedChannels
 from server.parameters import KnownParameters
-from server.resources.alerts import Acknowledged, AlertHistory, Alerts, OneSilence, Silences, TriedRule
+from server.resources.alerts import (
+    Acknowledged,
+    AlertHistory,
+    Alerts,
+    OneSilence,
+    ReplayedRule,
+    Silences,
+    TriedRule,
+)
 from server.resources.channels import TestedChannel
 from server.resources.configuration import Applied, Exported
 from server.resources.deletions import Delete, DeletionList
@@ -127,6 +135,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/channels/{name}/test", TestedChannel(channels, parts.clock, parts.settings.link_url)),
         *document_routes(rules, document_threads),
         ("/v1/rules/test", TriedRule(desk, parts.turns)),
+        ("/v1/rules/replay", ReplayedRule(desk, parts.turns)),
         ("/v1/alerts", Alerts(desk, document_threads)),
         ("/v1/alerts/history", AlertHistory(desk, document_threads)),
         ("/v1/alerts/{fingerprint}/ack", Acknowledged(desk, document_threads)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,12 @@ from dsl.time import TIME_US_MAX, UNITS_US, BadTime, parse_duration, parse_momen
 from server.alerts.asking import Asker
 from server.alerts.evaluator import alert_of
 from server.alerts.found import Answered, RuleError, evaluate, labels_of
-from server.alerts.rule import name_in, read_rule
+from server.alerts.replay import TooLong, replay
+from server.alerts.rule import Rule, name_in, read_rule
 from server.alerts.shown import shown_alert, shown_change, shown_notification, shown_silence, shown_time
 from server.alerts.silences import BadMatcher, Matcher, check_matchers, parse_matcher
 from server.alerts.state import fingerprint_of
+from server.engine.asked import Asked
 from server.errors import RequestError
 from storage.alerts import Acknowledgement, AlertTables, SilenceRow
 from storage.index import analyse
@@ -25,6 +28,8 @@ from storage.notifications import Notifications
 
 SILENCE_US_MAX = 366 * UNITS_US["d"]  # whoever wants it quiet for longer deletes the rule
 TEXT_CHARACTERS_MAX = 2000  # of a note or a comment
+CHANGES_MAX = 1000  # of a replay that are shown
+
 UNNAMED = "unnamed"  # what a rule is called that is tried without a name
 SAMPLED_MAX = 10  # alerts of which a trial shows samples: each is a query
 
@@ -194,11 +199,7 @@ class AlertDesk:
             RequestError: its evaluation comes to nothing (400).
             StoreError: the store cannot answer.
         """
-        form = read(text) if syntax == "edn" else read_json(text)
-        try:
-            rule = read_rule(form, name_in(form) or UNNAMED)
-        except QueryError as error:
-            raise QueryError(error.mistakes, text) from None
+        rule = _read(text, syntax, None)
         now_us = self._clock()
         at_us = now_us if at is None else _moment(at, now_us)
         rows: list[dict[str, Any]] = []
@@ -239,6 +240,70 @@ class AlertDesk:
                 *({"code": "evaluation", "message": one} for one in findings.warnings),
             ],
         }
+
+    def replay(
+        self, text: str, syntax: Syntax, *, name: str | None, since: str, until: str, asked: Asked
+    ) -> dict[str, Any]:
+        """What a rule would have done between two times; nobody is told and nothing is remembered.
+
+        Raises:
+            QueryError: the rule has mistakes.
+            RequestError: there is nothing to replay, or it comes to nothing (400).
+            StoreError: the store cannot answer, or nobody waits any more.
+        """
+        rule = _read(text, syntax, name)
+        started_s, now_us = time.perf_counter(), self._clock()
+        since_us, until_us = _moment(since, now_us), _moment(until, now_us)
+        if since_us >= until_us:
+            raise RequestError(400, "bad-time", "since is not before until", "use ?since=now-7d")
+
+        def ask(query: Query, when_us: int) -> Answered:
+            asked.stop.check()
+            return self._asker.groups(query, when_us)
+
+        changes: list[dict[str, Any]] = []
+        evaluations = active = 0
+        cut = False
+        try:
+            for found in replay(rule, since_us, until_us, ask):
+                evaluations, active = found.evaluations, found.active
+                for one in found.transitions:
+                    if len(changes) == CHANGES_MAX:
+                        cut = True
+                        break
+                    changes.append(
+                        {
+                            "at": shown_time(one.at_us),
+                            "was": one.was,
+                            "state": one.state,
+                            "labels": one.alert.labels,
+                            "value": one.alert.value,
+                        }
+                    )
+                if cut:
+                    break
+        except RuleError as error:
+            raise RequestError(400, error.code, error.message, error.hint) from error
+        except TooLong as error:
+            raise RequestError(400, "replay-too-long", str(error), "take a shorter time") from error
+        return {
+            "since": shown_time(since_us),
+            "until": shown_time(until_us),
+            "evaluations": evaluations,
+            "history": changes,
+            "cut": cut,
+            "active": active,
+            "took_ms": round((time.perf_counter() - started_s) * 1000, 3),
+        }
+
+
+def _read(text: str, syntax: Syntax, name: str | None) -> Rule:
+    """The rule of a text, which need not say how it is called."""
+    form = read(text) if syntax == "edn" else read_json(text)
+    try:
+        return read_rule(form, name_in(form) or name or UNNAMED)
+    except QueryError as error:
+        raise QueryError(error.mistakes, text) from None
 
 
 def _matcher(given: Any) -> Matcher:

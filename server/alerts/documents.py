@@ -17,7 +17,7 @@ from storage.documents import Document, Documents
 from storage.notifications import Notifications
 
 RULE = "rule"
-RESERVED = "test"  # /v1/rules/test is where rules are tried
+RESERVED = ("test", "replay")  # what stands behind /v1/rules/ for itself
 NOTIFICATIONS_SHOWN = 20  # of one rule, the newest: /v1/alerts/history has the rest
 
 
@@ -51,10 +51,8 @@ class RuleKind(Kind):
         Raises:
             QueryError: everything that is wrong with it.
         """
-        if name == RESERVED:
-            raise body_mistake(
-                "bad-name", f"no rule can be called {RESERVED}", form, "rules are tried under it"
-            )
+        if name in RESERVED:
+            raise body_mistake("bad-name", f"no rule can be called {name}", form, "choose another name")
         read_rule(form, name)
         return form
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "explain": Lazy("server.cli.explain:explain", "Say how a question is answered, and what it costs."),
     "run": Lazy("server.cli.run:run", "Run a saved template."),
     "templates": Lazy("server.cli.templates:templates", "List, show, save and delete templates."),
+    "rules": Lazy("server.cli.rules:rules", "Look after alert rules: try, replay, save, test them."),
+    "alerts": Lazy("server.cli.alerts:alerts", "List the alerts that fire."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "channels": Lazy("server.cli.channels:channels", "Set, try and look at the channels of notifications."),
     "apply": Lazy("server.cli.apply:apply", "Make what is set what the EDN files of a directory say."),

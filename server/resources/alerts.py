@@ -22,7 +22,8 @@ import falcon.asgi
 
 from server.alerts.desk import AlertDesk
 from server.bodies import read_body
-from server.callers import client_of
+from server.callers import client_of, gone_of
+from server.engine.asked import Asked
 from server.errors import RequestError
 from server.parameters import Parameters
 from server.resources.documents import answer, author_of, plain_map
@@ -31,6 +32,7 @@ from server.turns import Turns
 from storage.alerts import LISTED_MAX
 
 LIMIT_DEFAULT = 100
+REPLAY_S_MAX = 60.0  # of a replay: it holds one of few threads
 ALERT_STATES = ("pending", "firing", "resolved")
 SILENCE_STATES = ("pending", "active", "expired")
 
@@ -135,6 +137,29 @@ class TriedRule:
             client_of(req), lambda: self._desk.test(text, syntax, at)
         )
         answer(req, resp, found)
+
+
+class ReplayedRule:
+    """Walks a rule over the past."""
+
+    parameters: ClassVar[Parameters] = {"POST": ("since", "until", "name")}
+
+    def __init__(self, desk: AlertDesk, turns: Turns) -> None:
+        self._desk = desk
+        self._turns = turns
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """When it would have fired."""
+        syntax, asked = syntax_of(req.content_type), Asked()
+        asked.stop.within(REPLAY_S_MAX)
+        since = req.get_param("since", default="now-1d")
+        until, name = req.get_param("until", default="now"), req.get_param("name")
+        text = decoded(await read_body(req, QUERY_BYTES_MAX))
+
+        def work() -> dict[str, Any]:
+            return self._desk.replay(text, syntax, name=name, since=since, until=until, asked=asked)
+
+        answer(req, resp, await self._turns.run(client_of(req), work, asked, gone_of(req)))
 
 
 def _one_of(req: falcon.asgi.Request, name: str, known: tuple[str, ...]) -> str | None:
