@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 
+from dsl.cursor import Cursor, decode
 from dsl.errors import QueryError
 from dsl.evaluate import evaluate
 from dsl.parse import parse
@@ -50,8 +52,15 @@ def same(built: BuiltStore, text: str, syntax: str = "json") -> str | None:
     got = built.query(text, syntax=syntax)
     assert got.rows == [orjson.dumps(row) for row in want.rows], text
     assert got.total == want.total, text
-    assert got.cursor == want.cursor, text
+    assert last_row(got.cursor, text, syntax) == last_row(want.cursor, text, syntax), text
     return got.cursor
+
+
+def last_row(cursor: str | None, text: str, syntax: str) -> Cursor | None:
+    """Where a page ended, without what the store knows its streams by, as the oracle has no store."""
+    if cursor is None:
+        return None
+    return replace(decode(cursor, parse(text, syntax, now_us=NOW_US)), mark="")
 
 
 @given(ask.scenarios())
