@@ -6,6 +6,7 @@ A method that finds a mistake notes it and gives `WRONG`, so that the rest of th
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from enum import Enum
 from typing import Final, Literal, TypeAlias, cast
@@ -63,6 +64,7 @@ class Analysis:
         unbound: bool = False,
     ) -> None:
         self.unbound = unbound
+        self.times: AbstractSet[str] = frozenset({TIMESTAMP})  # fields that compare with points in time
         self.params: list[Param] = []
         self.limits = limits
         self.now_us = now_us
@@ -158,8 +160,8 @@ class Analysis:
         return cast("WrongType", made)
 
     def value(self, form: Form, field: str, *, missing: str = "[:missing {field}]") -> Value | WrongType:
-        """A value that a field is compared with; on the field `timestamp` always a point in time."""
-        if field == TIMESTAMP:
+        """A value that a field is compared with; of a field that is a time always a point in time."""
+        if field in self.times:
             return self.moment(form)
         if (param := self.param(form, "value")) is not None:
             return param
@@ -189,9 +191,9 @@ class Analysis:
 
     def text(self, form: Form, field: str) -> str | WrongType:
         """The text that a text operator looks for."""
-        if field == TIMESTAMP:
-            hint = 'compare it, such as [:>= :timestamp "now-15m"]'
-            return self.wrong("bad-field", "timestamp is a time, not a text", form, hint)
+        if field in self.times:
+            hint = f'compare it, such as [:>= {field_text(field)} "now-15m"]'
+            return self.wrong("bad-field", f"{quoted(field)} is a time, not a text", form, hint)
         if (param := self.param(form, "text")) is not None:
             return param
         value = form.value

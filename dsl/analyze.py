@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dsl import predicates
 from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of, tagged
-from dsl.analyze_groups import COUNT_ONLY, Given, aggregate, check_groups, check_rows, group_by
+from dsl.analyze_groups import COUNT_ONLY, Given, aggregate, check_groups, check_rows, group_by, having
 from dsl.ast import DEFAULT_LIMIT, EVERY_STREAM, NEWEST_FIRST, Order, Query
 from dsl.cursor import BadCursor, decode
 from dsl.errors import QueryError, quoted
@@ -92,7 +92,9 @@ def _query(analysis: Analysis, form: Form) -> Query | WrongType:
     given = _keys(analysis, form.value, _READERS, "key", _MEANT)
     if "after" in given:
         analysis.now_us = None  # a later page keeps the now of the first, for which the times were right
-    read = {name: _READERS[name](analysis, item) for name, (_, item) in given.items()}
+    read = {name: _READERS[name](analysis, item) for name, (_, item) in given.items() if name != "having"}
+    if "having" in given:  # last: what its values are depends on the columns
+        read["having"] = having(analysis, given["having"][1], read)
     grouped = "group-by" in given or "aggregate" in given
     if "limit" in given:
         most, noun = (analysis.limits.groups_max, "groups") if grouped else (analysis.limits.rows_max, "rows")

@@ -201,9 +201,27 @@ def check_groups(analysis: Analysis, given: Given, read: Mapping[str, Any]) -> N
     _check_arithmetic(analysis, columns)
     _check_rates(analysis, columns, read.get("time"))
     _check_order(analysis, columns, read.get("order-by", ()))
-    having = read.get("having")
-    if having is not None and having is not WRONG:
-        _check_having(analysis, columns, having)
+    wanted = read.get("having")
+    if wanted is not None and wanted is not WRONG:
+        _check_having(analysis, columns, wanted)
+
+
+def having(analysis: Analysis, form: Form, read: Mapping[str, Any]) -> Predicate | WrongType:
+    """A predicate over the rows of groups, of which some columns are times.
+
+    Args:
+        analysis: Where mistakes are noted.
+        form: As read.
+        read: The values of `:group-by` and `:aggregate`, where they stand.
+    """
+    keys, named = read.get("group-by", ()), read.get("aggregate", COUNT_ONLY)
+    of_records = analysis.times
+    if keys is not WRONG and named is not WRONG:
+        times = {key.name for key in keys if key.gives_time}
+        analysis.times = times | _Columns(keys, named).times
+    made = analysis.predicate(form)
+    analysis.times = of_records
+    return made
 
 
 def check_rows(analysis: Analysis, given: Given) -> None:
@@ -284,10 +302,10 @@ def _check_order(analysis: Analysis, columns: _Columns, steps: Sequence[Order] |
             analysis.wrong("bad-order", message, place, "order by something else")
 
 
-def _check_having(analysis: Analysis, columns: _Columns, having: Predicate) -> None:
+def _check_having(analysis: Analysis, columns: _Columns, wanted: Predicate) -> None:
     """Every field is one of the rows."""
     maps = columns.maps | {name for name, key in columns.keys.items() if key.gives_maps}
-    for field, part in fields_of(having):
+    for field, part in fields_of(wanted):
         if field != EVERY and column_of(field, columns.names, maps) is None:
             every = "the rows have " + ", ".join(quoted(name) for name in columns.names)
             message = f"{quoted(field)} is neither a group key nor an aggregate"

@@ -22,6 +22,7 @@ from dsl.keys.bucket import TimeBucket
 from dsl.limits import DEFAULT, Limits
 from dsl.operators.and_ import And
 from dsl.record import TIMESTAMP
+from dsl.table import times_of
 from dsl.time import UNITS_US, Relative, format_duration
 from server.alerts.template import BadTemplate, names_in
 from server.alerts.when import When, always, read_when
@@ -319,7 +320,7 @@ def _when(analysis: Analysis, form: Form, given: Mapping[str, Form], query: Quer
     counted = _with_count(query)
     last_us = None if query.time is None else query.time.last_us
     if "when" in given:
-        return read_when(analysis, given["when"], columns_of(counted), last_us)
+        return read_when(analysis, given["when"], columns_of(counted), last_us, times_of(counted))
     if not query.grouped:
         return When(always(COUNT))
     if not query.group_by:

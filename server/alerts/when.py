@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -103,7 +104,11 @@ class _Reading:
 
 
 def read_when(
-    analysis: Analysis, form: Form, columns: Sequence[str], window_us: int | None
+    analysis: Analysis,
+    form: Form,
+    columns: Sequence[str],
+    window_us: int | None,
+    times: AbstractSet[str] = frozenset(),
 ) -> When | WrongType:
     """The condition that a form says, or its mistakes noted.
 
@@ -112,10 +117,12 @@ def read_when(
         form: As read.
         columns: The names that groups have.
         window_us: How long before now the window before is; None where that can't be told.
+        times: Those of the names that are times.
     """
     reading = _Reading(columns, window_us)
     inner = Analysis(analysis.limits, analysis.now_us, lambda inner, form: _build(inner, form, reading))
     inner.mistakes = analysis.mistakes
+    inner.times = times
     predicate = inner.predicate(form)
     if predicate is WRONG:
         return WRONG

@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from dsl.keys.top import OTHER
 from server.cli.common import visible
 
 GAP = 2  # blanks between columns
@@ -101,6 +102,8 @@ def _cell(text: str, column: Column) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
+    if value == OTHER:
+        return "(others)"
     if isinstance(value, str):
         return visible(value)
     return f"{value:.{FLOAT_DIGITS}g}" if isinstance(value, float) else visible(orjson.dumps(value).decode())
@@ -114,7 +117,7 @@ def _are_numbers(values: Iterator[Any]) -> bool:
 def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves by their dotted paths; an array is a leaf."""
     for name, value in row.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and value != OTHER:
             yield from _flattened(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

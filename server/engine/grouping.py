@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tantivy import Query as IndexQuery
 
+from dsl.arithmetic import Arithmetic, in_order, names
 from dsl.ast import Query
 from dsl.compile import compile_predicate
 from dsl.groups import Measured, measure, too_many_groups
@@ -81,4 +84,18 @@ def _native(query: Query, matching: Matching, now_us: int, limits: Limits, answe
         for place, (name, call) in enumerate(query.measured)
         if place in native.approximate
     }
+    answer.approximate |= _worked_out_from(query, answer.approximate)
     return measured
+
+
+def _worked_out_from(query: Query, approximate: Mapping[str, str]) -> dict[str, str]:
+    """What is said of those values that arithmetic gets from approximate ones."""
+    formulas = {one.name: one.call for one in query.aggregate or () if isinstance(one.call, Arithmetic)}
+    said: dict[str, str] = {}
+    for name in in_order(formulas):
+        inexact = {
+            part.name for part in names(formulas[name]) if part.name in approximate or part.name in said
+        }
+        if inexact:
+            said[name] = f"worked out from {' and '.join(sorted(inexact))}; {MADE_EXACT}"
+    return said

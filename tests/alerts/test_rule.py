@@ -9,6 +9,7 @@ from dsl.errors import QueryError
 from dsl.forms import print_form
 from dsl.printer import form_to_json
 from dsl.reader import read, read_json
+from dsl.time import format_instant
 from server.alerts.rule import DURATIONS, read_rule
 from server.alerts.template import BadTemplate, fill, names_in
 from server.alerts.when import When
@@ -77,6 +78,13 @@ def test_a_window_shorter_than_the_time_between_two_is_warned_of():
     (warning,) = rule_of(':every "10m"').warnings
     assert warning["code"] == "window-gap"
     assert '{:last "10m"}' in warning["hint"]
+
+
+def test_a_condition_on_a_time_takes_times():
+    query = '{:time {:last "1d"} :group-by [:service] :aggregate {:seen [:max :timestamp]}}'
+    silent = rule_of(when='[:< :seen "now-10m"]', query=query).when
+    assert holds(silent, {"seen": format_instant(NOW_US - 11 * 60_000_000)})
+    assert not holds(silent, {"seen": format_instant(NOW_US - 9 * 60_000_000)})
 
 
 def holds(when: When, columns, earlier=None):

@@ -12,6 +12,7 @@ from dsl.errors import QueryError
 from dsl.evaluate import evaluate
 from dsl.limits import Limits
 from dsl.parse import parse
+from dsl.printer import to_edn
 from dsl.rank import rank
 from dsl.record import Record
 from dsl.time import TIME_US_MAX, TIME_US_MIN, format_instant, format_instants
@@ -243,8 +244,38 @@ def test_having_compares_times_and_finds_gaps() -> None:
         > 1
     )
     counted = "{:group-by [:v] :aggregate {:timestamp [:count] :_number [:min :none]} :having %s}"
-    assert ask(counted % '[:> :timestamp "now"]', *of("v", 1)) == []
+    assert len(ask(counted % "[:> :timestamp 0]", *of("v", 1))) == 1
     assert len(ask(counted % "[:missing :_number]", *of("v", 1))) == 1
+
+
+@pytest.mark.parametrize("name", ["seen", "opening"])
+@pytest.mark.parametrize(
+    ("having", "want"),
+    [
+        ('[:< :%s "now-3m"]', ["old"]),
+        ('[:between :%s "now-3m" nil]', ["new"]),
+        ('[:in :%s #{"now-5m" "now-1m"}]', ["new", "old"]),
+        ('{:%s "now-1m"}', ["new"]),
+        ('[:>= :%s #inst "2000"]', ["new", "old"]),
+    ],
+)
+def test_having_reads_what_a_time_is_compared_with_as_a_time(name: str, having: str, want: list[str]) -> None:
+    found = [record(0, {"s": "old"}, -5), record(1, {"s": "new"}, -1)]
+    text = f"{{:group-by [:s] :aggregate {{:seen [:max :timestamp] :opening [:first :timestamp]}} :having {having}}}"
+    query = parse(text % name)
+    assert parse(to_edn(query)) == query
+    assert sorted(row["s"] for row in ask(text % name, *found)) == want
+
+
+def test_having_says_what_is_no_time() -> None:
+    with pytest.raises(QueryError) as caught:
+        parse(
+            '{:having [:> :seen 5] :group-by [[:bucket :timestamp "1m" {:as :m}]] :aggregate {:seen [:max :timestamp]}}'
+        )
+    assert [mistake.code for mistake in caught.value.mistakes] == ["bad-time"]
+    with pytest.raises(QueryError) as caught:
+        parse('{:group-by [[:bucket :timestamp "1m" {:as :m}]] :having [:contains :m "x"]}')
+    assert [mistake.message for mistake in caught.value.mistakes] == ["m is a time, not a text"]
 
 
 column_values = st.lists(

@@ -105,6 +105,13 @@ def test_a_cut_never_splits_a_wide_character():
     assert out.getvalue().splitlines()[1] == "木" * 13 + " …"
 
 
+def test_the_others_of_the_most_frequent_are_named(receiver):
+    rows = [{"service": "a", "n": 3}, {"service": {"other": True}, "n": 2}, {"n": 1}]
+    answered(receiver, rows, columns=["service", "n"])
+    table = ask(receiver, "{}", "--format", "table").stdout.splitlines()
+    assert table[:4] == ["service   n", "a         3", "(others)  2", "          1"]
+
+
 def test_columns_of_the_question_keep_their_order(receiver):
     rows = [
         {"service": "b", "n": 10_981, "p95": 450.407926912419},

@@ -87,6 +87,15 @@ def test_what_is_estimated_says_so_and_how_not_to(store):
     assert answer.approximate == {"p": "within 1 %; {:exact true} gives the exact value"}
 
 
+def test_what_is_worked_out_from_an_estimate_says_so_too(store):
+    text = """{:aggregate {:x [:/ :w :n] :w [:* 2 :p] :n [:count] :p [:median :n] :y [:+ :n 1]}}"""
+    assert store.query(text, syntax="edn").approximate == {
+        "p": "within 1 %; {:exact true} gives the exact value",
+        "w": "worked out from p; {:exact true} gives the exact value",
+        "x": "worked out from w; {:exact true} gives the exact value",
+    }
+
+
 def test_sums_that_cancel_are_exact():
     records = [{"x": 2**53}, {"x": 3}, {"x": -(2**53)}]
     with built_store([("main", records)]) as built:
