@@ -127,6 +127,7 @@ def main() -> None:
                     "evaluations": made,
                     "cpu_ms_each": round(used_s / max(made, 1) * 1000, 2),
                     "cores_used": round(used_s / wall_s, 3),
+                    "groups": sum(row.outcome["groups"] for row in rows),  # of the newest evaluations
                     "missed": sum(row.missed for row in rows),
                     "errors": sum(row.errors for row in rows),
                 },

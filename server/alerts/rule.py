@@ -301,6 +301,7 @@ _NOT_IN_RULES = {
     "limit": "leave it out: each group is an alert, and none is cut off",
     "after": "leave it out: a rule has no pages",
     "total": "leave it out: a rule has no pages",
+    "on-timeout": "leave it out: what is missing from an answer would end alerts",
     "select": "leave it out: the samples of a notification are whole records",
 }
 

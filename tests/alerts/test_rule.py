@@ -133,6 +133,7 @@ MISTAKES = [
     ("{:query {:where [:= :a 1]}}", ["bad-rule"]),
     ('{:query {:time {:since #inst "2026-01-01" :until #inst "2026-01-02"}}}', ["bad-rule"]),
     ('{:query {:time {:last "5m"} :limit 5 :select [:a] :total true}}', ["key-not-here"] * 3),
+    ('{:query {:time {:last "5m"} :on-timeout :partial}}', ["key-not-here"]),
     ('{:query {:time {:last "5m"} :group-by [[:bucket :timestamp "1m"]]}}', ["bad-rule"]),
     ('{:query {:time {:last "5m"} :group-by [:alertname]}}', ["bad-rule"]),
     ('{:query {:time {:last "5m"} :aggregate {:n [:count]}}}', ["missing-key"]),

@@ -7,6 +7,9 @@ import time
 import orjson
 import pytest
 
+from dsl.forms import MapForm
+from dsl.reader import read
+
 RULE = """{:query {:from :app :time {:last "1h"} :where [:= :level "error"]
                    :group-by [:service] :aggregate {:n [:count]}}
           :when [:> :n 1] :every "1s" :delay "0s"
@@ -77,6 +80,13 @@ def test_the_rule_tells_how_it_stands(firing):
     _, listed, _ = firing.request("GET", "/v1/rules")
     (row,) = [one for one in listed["rules"] if one["name"] == "errors"]
     assert row["alerts"] == {"firing": 2, "pending": 0}
+
+
+def test_edn_is_answered_to_who_asks_for_it(firing):
+    for path in ("/v1/rules/errors", "/v1/rules", "/v1/alerts", "/v1/alerts/history", "/v1/silences"):
+        status, text, headers = firing.request("GET", path, accept="application/edn")
+        assert (status, headers["Content-Type"]) == (200, "application/edn")
+        assert isinstance(read(text.decode()).value, MapForm)
 
 
 def test_what_was_owed_is_in_the_history_with_samples(firing):
