@@ -267,7 +267,7 @@ class Evaluator:
         alerts = made.step.alerts
         rule = running.rule
         channels = {} if rule is None else {name: self._resend(name, rule) for name in rule.notify}
-        tellings = list(owed(alerts, channels, at_us, self._quiet(running.name, at_us)))
+        tellings = list(owed(alerts, channels, at_us, self._quiet(running.name)))
         sent: list[Owed] = []
         samples: dict[str, list[dict[str, Any]]] = {}
         for one in tellings:
@@ -284,8 +284,9 @@ class Evaluator:
             running.unwritten = True
         running.row, running.alerts, running.known = made.row, alerts, made.known
 
-    def _quiet(self, rule: str, at_us: int) -> Callable[[str, Alert], Quiet | None]:
-        """Tells why an alert is to be kept quiet; looks it up when first asked."""
+    def _quiet(self, rule: str) -> Callable[[str, Alert], Quiet | None]:
+        """Tells why an alert is to be kept quiet now, whenever the evaluation was due; looks it up when first asked."""
+        now_us = self._clock()
         loaded: list[tuple[list[Silence], set[tuple[str, str, int]]]] = []
 
         def quiet(fingerprint: str, alert: Alert) -> Quiet | None:
@@ -293,7 +294,7 @@ class Evaluator:
                 silences = [silence_of(row) for row in self._tables.silences()]
                 loaded.append((silences, set(self._tables.acknowledgements())))
             silences, acknowledged = loaded[0]
-            if any(silence.covers(alert.labels, at_us) for silence in silences):
+            if any(silence.covers(alert.labels, now_us) for silence in silences):
                 return "silenced"
             return "acknowledged" if (rule, fingerprint, alert.active_us) in acknowledged else None
 
