@@ -19,6 +19,7 @@ from server.configuration import Configuration
 from server.deletions import Deletions
 from server.documents import SavedDocuments
 from server.engine import Engine
+from server.engine.fields import Fields
 from server.engine.records import Records
 from server.ingest import Ingest
 from server.kinds import document_kinds
@@ -38,6 +39,7 @@ from server.resources.configuration import Applied, Exported
 from server.resources.deletions import Delete, DeletionList
 from server.resources.documents import document_routes
 from server.resources.explain import Explain
+from server.resources.fields import StreamFields
 from server.resources.health import Health, Ready
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
@@ -121,6 +123,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/streams/{stream}", Stream(parts.admin)),
         ("/v1/streams/{stream}/records/{number}", OneRecord(records, parts.turns)),
         ("/v1/streams/{stream}/records/{number}/context", Context(records, parts.turns)),
+        ("/v1/streams/{stream}/fields", StreamFields(Fields(parts.engine), parts.turns)),
         ("/v1/streams/{stream}/delete", Delete(parts.deletions, parts.turns)),
         ("/v1/streams/{stream}/deletions", DeletionList(parts.deletions)),
         ("/v1/jobs", Jobs(parts.metadata)),

@@ -16,6 +16,7 @@ from decimal import Decimal
 from tantivy import FieldType, Query
 
 from storage import index as ix
+from storage.column_names import Kind
 from storage.columns import Pair, Value, escaped
 from storage.combining import all_of, any_of, but_not
 from storage.texts import TextQueries
@@ -93,6 +94,16 @@ class FieldQueries(TextQueries):
         strings = [self._parsed(f"{field}:<{_LAST_CHARACTER}"), self._parsed(f"{field}:>={_LAST_CHARACTER}")]
         truths = [Query.term_query(self._schema, f"{ix.ATTRIBUTES}.{path}", truth) for truth in (True, False)]
         return any_of([*strings, *truths])
+
+    def holding(self, path: str, kind: Kind | None = None) -> Query:
+        """Records with a value at this very path, of a kind; not below it, the text of `message` aside."""
+        field = f"{ix.ATTRIBUTES}.{path}"
+        if kind is None:
+            return Query.exists_query(field, False)
+        if kind == "boolean":
+            return any_of([Query.term_query(self._schema, field, truth) for truth in (True, False)])
+        name, middle = escaped(path), "0" if kind == "number" else _LAST_CHARACTER
+        return any_of([self._parsed(f"{name}:<{middle}"), self._parsed(f"{name}:>={middle}")])
 
     def with_message(self) -> Query:
         """Records whose `message` is a text."""

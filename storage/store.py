@@ -22,6 +22,7 @@ from storage.paths import DataDirectory, check_stream_name
 from storage.pruning import ANYTHING, Within
 from storage.snapshot import Slice, Snapshot
 from storage.stop import Stop
+from storage.stream_columns import StreamColumns
 from storage.tiers import Part
 from storage.times import format_time
 from storage.view import publish, read_meta
@@ -49,7 +50,11 @@ class _View:
 
 
 class Store:
-    """The streams of a data directory, for readers. Thread-safe."""
+    """The streams of a data directory, for readers. Thread-safe.
+
+    Attributes:
+        columns: Which fields their records have.
+    """
 
     def __init__(self, data: DataDirectory) -> None:
         self._data = data
@@ -59,6 +64,7 @@ class Store:
         self._views: OrderedDict[_Key, _View] = OrderedDict()  # the one used last is last
         self._lock = threading.RLock()
         self._own_views = data.views / str(os.getpid())
+        self.columns = StreamColumns(data, self.catalog)
 
     def close(self) -> None:
         """Remove the views that this reader made."""
@@ -89,6 +95,7 @@ class Store:
         """Let go of all that is kept of a stream, because it was deleted."""
         with self._lock:
             self._catalogs.pop(stream, None)
+            self.columns.forget(stream)
             files = self._files.pop(stream, None)
             if files is not None:
                 files.close()

@@ -31,6 +31,7 @@ COMMANDS = {
     "rules": Lazy("server.cli.rules:rules", "Look after alert rules: try, replay, save, test them."),
     "alerts": Lazy("server.cli.alerts:alerts", "List the alerts that fire."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
+    "fields": Lazy("server.cli.fields:fields", "List the fields of a stream, their kinds and values."),
     "channels": Lazy("server.cli.channels:channels", "Set, try and look at the channels of notifications."),
     "apply": Lazy("server.cli.apply:apply", "Make what is set what the EDN files of a directory say."),
     "export": Lazy("server.cli.apply:export", "Write what is set as EDN files."),

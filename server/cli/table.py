@@ -56,6 +56,7 @@ def print_table(
     *,
     width: int = 0,
     right: Collection[str] = (),
+    rest: str = _LAST,
 ) -> list[str]:
     """Print rows, each on one line; returns the names of the fields for which there was no room.
 
@@ -65,13 +66,14 @@ def print_table(
         columns: what the question asked for, in its order; None for whole records.
         width: in terminal columns; 0 for as many as it takes.
         right: columns to align on the right, beside those that hold only numbers.
+        rest: the column that gets the room that is left.
     """
     flat = [dict(_flattened(row)) for row in rows]
     wanted = _wanted(flat) if columns is None else list(columns)
     shown = {name: [_shown(row.get(name)) for row in flat] for name in wanted}
     chosen = [
         Column(name, taken, name in right or _are_numbers(row.get(name) for row in flat))
-        for name, taken in _fitting(shown, width).items()
+        for name, taken in _fitting(shown, width, rest).items()
     ]
     header = [Text(_cell(visible(column.name), column), "bold") for column in chosen]
     if rows:
@@ -141,19 +143,19 @@ def _widest(values: Iterator[Any]) -> int:
     return max((cell_len(_shown(value)) for value in values), default=0)
 
 
-def _fitting(shown: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
-    """The columns that a width has room for, at least one, each with its own width; the message gets the rest."""
+def _fitting(shown: Mapping[str, Sequence[str]], width: int, rest: str) -> dict[str, int]:
+    """The columns that a width has room for, at least one, each with its own width; one gets the rest."""
     full = {name: max(map(cell_len, (visible(name), *values))) for name, values in shown.items()}
     if not width:
         return full
-    message = min(full[_LAST], int(width * MESSAGE_PART)) + GAP if _LAST in full else 0
+    message = min(full[rest], int(width * MESSAGE_PART)) + GAP if rest in full else 0
     chosen: dict[str, int] = {}
     left = width + GAP - message
     for name, widest in full.items():
         needs = max(min(widest, VALUE_COLUMNS_MAX), cell_len(visible(name)))
-        if name != _LAST and (needs + GAP <= left or not chosen):
+        if name != rest and (needs + GAP <= left or not chosen):
             chosen[name] = needs
             left -= needs + GAP
     if message:
-        chosen[_LAST] = min(full[_LAST], max(left + message - GAP, len(_LAST)))
+        chosen[rest] = min(full[rest], max(left + message - GAP, len(rest)))
     return {name: chosen[name] for name in full if name in chosen}

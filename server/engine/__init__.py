@@ -47,6 +47,9 @@ class Engine:
         clock: Microseconds since 1970: what `now` in a query stands for.
         limits: What one query may cost.
         timeout_s: How long one may take that does not say so itself; None is any.
+
+    Attributes:
+        store: What is asked.
     """
 
     def __init__(
@@ -57,9 +60,13 @@ class Engine:
         timeout_s: float | None = None,
     ) -> None:
         self.timeout_s = timeout_s
-        self._store = store
+        self.store = store
         self._clock = clock
         self._limits = limits
+
+    def now_us(self) -> int:
+        """What `now` stands for now, microseconds since 1970."""
+        return self._clock()
 
     def warm_up(self) -> None:
         """Build what the first query would else wait for."""
@@ -243,11 +250,11 @@ class Engine:
         """What is published of the streams and the time that a query is about."""
         bounds = bounds_of(query, now_us)
         within = Within(bounds.low_us, bounds.high_us, bounds.first, bounds.until)
-        return self._store.snapshot(self._streams(query), stop, within)
+        return self.store.snapshot(self._streams(query), stop, within)
 
     def _streams(self, query: Query) -> list[str]:
         if query.from_ == "*":
-            return [name for name in self._store.stream_names() if query.reads(name)]
+            return [name for name in self.store.stream_names() if query.reads(name)]
         return list(query.from_)
 
     def _matching(self, query: Query, snapshot: Snapshot, now_us: int) -> Matching | None:
