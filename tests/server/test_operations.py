@@ -12,7 +12,7 @@ import pytest
 
 from storage.catalog import load_catalog
 from storage.paths import DataDirectory
-from tests.server.test_crash import Ledger, found, load
+from tests.support.killing import Ledger, found, load
 from tests.support.serving import KLOMP, Serving
 
 FILLED_BYTES = 24 << 20
@@ -42,7 +42,7 @@ def serving(tmp_path):
 
 
 def test_a_check_beside_a_server_under_load_finds_nothing(serving):
-    with load(serving, Ledger()):
+    with load(serving.url, Ledger()):
         for _ in range(3):
             time.sleep(0.3)
             report = orjson.loads(klomp("check", "--data", serving.data, "--format", "json"))
@@ -52,7 +52,7 @@ def test_a_check_beside_a_server_under_load_finds_nothing(serving):
 
 def test_a_check_after_kill_9_finds_nothing_that_loses_records(serving):
     ledger = Ledger()
-    with load(serving, ledger):
+    with load(serving.url, ledger):
         time.sleep(0.7)
         for role in ("http", "indexer"):
             serving.kill(role)
@@ -68,7 +68,7 @@ def test_a_check_after_kill_9_finds_nothing_that_loses_records(serving):
 
 def test_a_rebuild_beside_a_server_loses_nothing(serving):
     ledger = Ledger()
-    with load(serving, ledger):
+    with load(serving.url, ledger):
         time.sleep(0.5)
         before = load_catalog(DataDirectory(serving.data).stream("main").catalog).segments[-1].tantivy
         assert "the indexes of 1 segment of main are made again" in klomp(
@@ -86,7 +86,7 @@ def test_a_rebuild_beside_a_server_loses_nothing(serving):
 @pytest.mark.parametrize("name", ["backup", "backup.tar.zst"])
 def test_a_backup_under_load_has_all_that_was_acknowledged_before(serving, tmp_path, name):
     ledger = Ledger()
-    with load(serving, ledger):
+    with load(serving.url, ledger):
         for _ in range(2):
             time.sleep(0.4)
             with ledger._lock:

@@ -246,7 +246,7 @@ def test_a_stream_can_be_deleted_while_it_is_written_to_and_asked(serving):
 
 def test_jobs_are_listed_with_their_kinds_and_runs(serving):
     outcome = run(serving, "housekeeping")
-    assert set(outcome) == {"segments", "streams", "views", "runs", "notifications"}
+    assert set(outcome) == {"segments", "streams", "views", "runs", "notifications", "alerts"}
     status, answer = call(serving, "GET", "/v1/jobs")
     assert status == 200
     kinds = {kind["kind"]: kind for kind in answer["kinds"]}
