@@ -19,7 +19,7 @@ run: setup
 	$(BIN)/klomp up --data data --host $(HOST) --port $(PORT)
 
 test: lint types
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 lint: setup
 	$(BIN)/ruff check .
