@@ -60,6 +60,8 @@ from storage.notifications import Owed
 
 log = logging.getLogger(__name__)
 
+SAMPLED_MAX = 100  # alerts of one evaluation that get samples: each is a query, and nobody reads a thousand
+
 Quiet = Literal["silenced", "acknowledged"]
 
 
@@ -272,7 +274,8 @@ class Evaluator:
         samples: dict[str, list[dict[str, Any]]] = {}
         for one in tellings:
             if one.fingerprint not in samples:
-                samples[one.fingerprint] = self._samples(rule, alerts[one.fingerprint], at_us)
+                room = len(samples) < SAMPLED_MAX
+                samples[one.fingerprint] = self._samples(rule, alerts[one.fingerprint], at_us) if room else []
             sent.append(self._owed(running, alerts, one, at_us, samples[one.fingerprint]))
         alerts = noted(alerts, tellings, at_us)
         if made.step.transitions or sent or running.row is None:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from dsl.reader import read
-from server.alerts.evaluator import Evaluator
+from server.alerts.evaluator import SAMPLED_MAX, Evaluator
 from server.alerts.found import ALERTS_MAX, Answered
 from server.alerts.rule import read_rule
 from server.alerts.state import GRACE_US, MINUTE_US, Resend
@@ -146,6 +146,8 @@ def test_too_many_alerts_are_an_error_and_none_is_cut_off(bench):
     one.answers.counts = {f"s{i}": 11 for i in range(ALERTS_MAX)}
     one.after(30)
     assert len(one.owed()) == ALERTS_MAX
+    told = Notifications(one.metadata).list(limit=1000)
+    assert sum(bool(row.payload["samples"]) for row in told) == SAMPLED_MAX
 
 
 def test_alerts_that_fire_on_count_too(bench):
