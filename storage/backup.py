@@ -173,6 +173,22 @@ def open_archive(path: Path) -> Iterator[tarfile.TarFile]:
                 yield archive
 
 
+def remove_staging(data: DataDirectory) -> bool:
+    """Remove the links to old files that an archive in the making left when it died; whether there are none any more.
+
+    One that is being made now needs them still.
+    """
+    staging = data.root / STAGING
+    if not staging.exists():
+        return True
+    try:
+        with _only_one(data.root):
+            shutil.rmtree(staging, ignore_errors=True)
+    except BackupError:
+        return False
+    return not staging.exists()
+
+
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDONLY)

@@ -135,6 +135,18 @@ class StreamFiles:
             self._cache.forget(segment for key, segment in old.items() if key not in self._open)
         return list(self._open.values())
 
+    def let_go_of_replaced(self, catalog: Catalog) -> None:
+        """Close the files of segments that the newest catalog does not list; queries that read them go on."""
+        if catalog.generation == self._generation and catalog.born_us == self._born_us:
+            return
+        live = {(entry.first, entry.generation) for entry in catalog.segments}
+        if catalog.born_us != self._born_us:
+            live = set()
+        gone = [key for key in self._open if key not in live]
+        self._cache.forget(self._open.pop(key) for key in gone)
+        if gone:
+            self._generation = -1  # so that the next query looks which there are
+
     def close(self) -> None:
         """Let go of all files; queries that read them keep them open for themselves."""
         self._cache.forget(self._open.values())

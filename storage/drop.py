@@ -80,23 +80,27 @@ def remove_retired(directory: StreamDirectory) -> int:
     return _empty(directory.dropped)
 
 
-def collect(directory: StreamDirectory, now_s: float) -> int:
+def collect(directory: StreamDirectory, now_s: float, unfinished_s: float = UNFINISHED_S_MAX) -> int:
     """Remove what crashes left of segments that were dropped or replaced; how many folders.
 
     Args:
         directory: The stream.
         now_s: Seconds since 1970.
+        unfinished_s: How long nobody wrote to a replacement that is taken for left; less than 0 where it is known that
+            nobody makes one.
 
     Raises:
         UnknownStream: there is no such stream any more.
     """
-    if list(orphans(directory, now_s)):
+    if list(orphans(directory, now_s, unfinished_s)):
         with locked(directory):
-            retire(directory, orphans(directory, now_s))
+            retire(directory, orphans(directory, now_s, unfinished_s))
     return remove_retired(directory)
 
 
-def orphans(directory: StreamDirectory, now_s: float) -> list[SegmentDirectory]:
+def orphans(
+    directory: StreamDirectory, now_s: float, unfinished_s: float = UNFINISHED_S_MAX
+) -> list[SegmentDirectory]:
     """The folders in `segments/` of segments that are not live, and will not be.
 
     A folder as the log made it is one when the indexer has passed it (`sealed_until`) and the catalog does not list it.
@@ -116,12 +120,20 @@ def orphans(directory: StreamDirectory, now_s: float) -> list[SegmentDirectory]:
             continue
         segment = directory.segment(first, generation)
         if generation:
-            is_orphan = now_s - _last_write_s(segment.root) > UNFINISHED_S_MAX
+            is_orphan = now_s - _last_write_s(segment.root) > unfinished_s
         else:
             is_orphan = first < catalog.sealed_until and first != newest
         if is_orphan:
             found.append(segment)
     return found
+
+
+def unfinished(directory: StreamDirectory) -> set[str]:
+    """The folders of replacements that no catalog lists: somebody makes them now, of older segments, or has died."""
+    folders = directory.segment_folders()
+    catalog = load_catalog(directory.catalog) or Catalog(stream=directory.name)
+    live = {(entry.first, entry.generation) for entry in catalog.segments}
+    return {directory.segment(*name).root.name for name in folders if name[1] and name not in live}
 
 
 def delete_stream(data: DataDirectory, name: str) -> bool:
@@ -153,16 +165,6 @@ def delete_stream(data: DataDirectory, name: str) -> bool:
 def empty_trash(data: DataDirectory) -> int:
     """Remove what is left of deleted streams; how many there were."""
     return _empty(data.trash)
-
-
-def remove_stale_views(data: DataDirectory) -> int:
-    """Remove the views of readers whose process is gone: they keep dropped segments on the disk; how many."""
-    removed = 0
-    for folder in _folders(data.views):
-        if folder.name.isdigit() and not _is_alive(int(folder.name)):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += 1
-    return removed
 
 
 def disk_bytes(folder: Path) -> int:
@@ -201,13 +203,3 @@ def _last_write_s(folder: Path) -> float:
         return max(os.stat(path).st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
         return float("inf")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -3,7 +3,7 @@
 DATA/klomp.lock                                    held by the running server
 DATA/klomp.db                                      what is set, and which jobs ran
 DATA/trash/<stream>.<microsecond>/                 streams that were deleted, until they are gone
-DATA/views/<process>/                              views over several streams, made by one reader for itself
+DATA/views/<process>.<random>/                     views over several streams, made by one reader for itself
 DATA/streams/<stream>/catalog.json                 the live segments and how far the index reaches
 DATA/streams/<stream>/synced                       how far its newest data file is on disk
 DATA/streams/<stream>/view/                        hard links: one index over all live segments

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from storage.catalog import Catalog, SegmentEntry, load_catalog
@@ -78,8 +79,9 @@ def compact(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> Segm
     """
     old = [directory.segment(entry.first, entry.generation) for entry in entries]
     new, generation = _begin(directory, entries)
-    written = _write_data(old, new, None)
-    _link_index(old, new)
+    with _removed_if_refused(new):
+        written = _write_data(old, new, None)
+        _link_index(old, new)
     return _finish(directory, entries, new, generation, written)
 
 
@@ -92,13 +94,24 @@ def delete(directory: StreamDirectory, entry: SegmentEntry, keep: Keep) -> Segme
     """
     old = [directory.segment(entry.first, entry.generation)]
     new, generation = _begin(directory, [entry])
-    written = _write_data(old, new, keep)
-    indexer = SegmentIndexer(new, directory.name, generation)
-    while indexer.backlog_bytes() > 0:
-        if not indexer.read(time.monotonic() + 3600, time.monotonic):
-            break
-    indexer.release()
+    with _removed_if_refused(new):
+        written = _write_data(old, new, keep)
+        indexer = SegmentIndexer(new, directory.name, generation)
+        while indexer.backlog_bytes() > 0:
+            if not indexer.read(time.monotonic() + 3600, time.monotonic):
+                break
+        indexer.release()
     return _finish(directory, [entry], new, generation, written)
+
+
+@contextmanager
+def _removed_if_refused(new: SegmentDirectory) -> Iterator[None]:
+    """Leave nothing of a segment that could not be made: it has what its sources have, and they may have to go."""
+    try:
+        yield
+    except OSError:
+        shutil.rmtree(new.root, ignore_errors=True)
+        raise
 
 
 def _begin(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> tuple[SegmentDirectory, int]:

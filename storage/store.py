@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from storage import index as ix
 from storage.catalog import Catalog, CatalogFile
 from storage.datafiles import FrameCache, StreamData, StreamFiles
 from storage.errors import IndexBusy, UnknownStream
+from storage.own_views import OwnViews
 from storage.paths import DataDirectory, check_stream_name
 from storage.pruning import ANYTHING, Within
 from storage.snapshot import Slice, Snapshot
@@ -35,6 +35,9 @@ UNUSED_S = 60.0  # what nobody asked for so long is closed: opening it again tak
 _Key = Hashable
 """Which streams, or which segments, a view is of."""
 
+_Segment = tuple[str, int, int, int]
+"""A segment that is live at some time: its stream, when that came into being, its first number and generation."""
+
 
 class _View:
     """An open index over a folder, opened again when what it shows has changed."""
@@ -47,6 +50,7 @@ class _View:
         self.stamp: Any = None
         self.used_s = time.monotonic()
         self.owners: tuple[str, ...] = ()  # the stream of each index segment, in the searcher's order
+        self.segments: frozenset[_Segment] = frozenset()
 
 
 class Store:
@@ -63,12 +67,12 @@ class Store:
         self._files: dict[str, StreamFiles] = {}
         self._views: OrderedDict[_Key, _View] = OrderedDict()  # the one used last is last
         self._lock = threading.RLock()
-        self._own_views = data.views / str(os.getpid())
+        self._own_views = OwnViews(data.views)
         self.columns = StreamColumns(data, self.catalog)
 
     def close(self) -> None:
         """Remove the views that this reader made."""
-        shutil.rmtree(self._own_views, ignore_errors=True)
+        self._own_views.close()
 
     def catalog(self, stream: str) -> Catalog:
         """What is published of a stream.
@@ -103,17 +107,35 @@ class Store:
                 self._drop_view(key)
 
     def let_go(self, unused_s: float = UNUSED_S) -> None:
-        """Close what no query has used for a while: open files of dropped segments keep their space on the disk."""
+        """Close what no query has used for a while, and what is of segments that are dropped or replaced meanwhile.
+
+        Open files keep such a segment's bytes on the disk. To be called about once a second: it looks whether the
+        catalogs of the streams that are open were replaced, and no further where they were not.
+        """
         before_s = time.monotonic() - unused_s
         with self._lock:
+            self._let_go_of_replaced()
             for stream in [name for name, files in self._files.items() if files.used_s <= before_s]:
                 self._files.pop(stream).close()
             for key in [key for key, view in self._views.items() if view.used_s <= before_s]:
                 self._drop_view(key)
 
+    def _let_go_of_replaced(self) -> None:
+        live: set[_Segment] = set()
+        for stream in {*self._files, *(name for view in self._views.values() for name in view.streams)}:
+            try:
+                catalog = self.catalog(stream)
+            except UnknownStream:
+                continue  # with which all of it was let go
+            live |= _segments_of(catalog, (Part(stream, entry) for entry in catalog.segments))
+            if stream in self._files:
+                self._files[stream].let_go_of_replaced(catalog)
+        for key in [key for key, view in self._views.items() if not view.segments <= live]:
+            self._drop_view(key)
+
     def _drop_view(self, key: _Key) -> None:
         view = self._views.pop(key)
-        if view.path.is_relative_to(self._own_views):
+        if self._own_views.has(view.path):
             shutil.rmtree(view.path, ignore_errors=True)
 
     def _streams_hint(self, wanted: str) -> str:
@@ -189,6 +211,12 @@ class Store:
             if view is None or view.stamp != stamp:
                 view = self._opened(key, streams, None if whole else parts)
                 view.stamp = stamp
+                view.segments = frozenset[_Segment]().union(
+                    *(
+                        _segments_of(catalogs[name], (p for p in parts if p.stream == name))
+                        for name in streams
+                    )
+                )
         except (OSError, ValueError):
             self._views.pop(key, None)
             raise
@@ -200,8 +228,8 @@ class Store:
         """A view of whole streams, or of some segments, as it is now."""
         path, owners = self._data.stream(streams[0]).view, streams
         if len(streams) > 1 or parts is not None:
-            path = self._own_views / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-            owners = self._combine(path, streams, parts)
+            path = self._own_views.folder(hashlib.sha256(repr(key).encode()).hexdigest()[:16])
+            owners = self._combine(path, streams, parts, relink=key not in self._views)
         view = self._views.get(key)
         if view is None:
             view = self._views[key] = _View(path, streams)
@@ -211,8 +239,10 @@ class Store:
         view.owners = owners
         return view
 
-    def _combine(self, path: Path, streams: tuple[str, ...], parts: Sequence[Part] | None) -> tuple[str, ...]:
-        """Make a view of streams, or of some of their segments, for this process; the stream of each index segment.
+    def _combine(
+        self, path: Path, streams: tuple[str, ...], parts: Sequence[Part] | None, *, relink: bool
+    ) -> tuple[str, ...]:
+        """Make a view of streams, or of some of their segments, for this reader; the stream of each index segment.
 
         Raises:
             FileNotFoundError: an index segment was merged away since the catalog was read.
@@ -229,7 +259,7 @@ class Store:
                     raise FileNotFoundError(folder / "meta.json")
             sources.append((folder, meta))
             owners += [stream] * len(meta["segments"])
-        publish(path, sources, sources[0][1])
+        publish(path, sources, sources[0][1], relink=relink)
         return tuple(owners)
 
     def _stream_data(self, catalog: Catalog) -> StreamData:
@@ -242,6 +272,10 @@ class Store:
 def _streams_of(parts: Sequence[Part]) -> tuple[str, ...]:
     """The streams that some segments are of, by name."""
     return tuple(sorted({part.stream for part in parts}))
+
+
+def _segments_of(catalog: Catalog, parts: Iterable[Part]) -> set[_Segment]:
+    return {(part.stream, catalog.born_us, part.entry.first, part.entry.generation) for part in parts}
 
 
 def _insist(attempt: Callable[[], Snapshot]) -> Snapshot:

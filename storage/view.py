@@ -31,6 +31,12 @@ def segment_ids(meta: dict[str, Any]) -> tuple[str, ...]:
     return tuple(segment["segment_id"] for segment in meta["segments"])
 
 
+def index_segment_of(name: str) -> str | None:
+    """The index segment that a file of an index belongs to, 32 hexadecimal digits; None for what belongs to none."""
+    stem, dot, _ = name.partition(".")
+    return stem if dot and len(stem) == INDEX_SEGMENT_DIGITS else None
+
+
 def publish(
     view: Path, sources: Iterable[tuple[Path, dict[str, Any]]], empty: dict[str, Any], *, relink: bool = False
 ) -> None:
@@ -72,9 +78,9 @@ def publish(
     write_atomically(view / META, orjson.dumps(meta), durable=False)
     previous = set() if relink else _previous_segments(view)
     for name in present:
-        stem, dot, _ = name.partition(".")
+        stem = index_segment_of(name)
         # Files of the list before stay for one round: a reader may be about to open them.
-        if dot and len(stem) == INDEX_SEGMENT_DIGITS and stem not in wanted and stem not in previous:
+        if stem is not None and stem not in wanted and stem not in previous:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(view / name)
     write_atomically(view / "previous.txt", "\n".join(wanted).encode(), durable=False)

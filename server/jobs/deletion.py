@@ -2,19 +2,23 @@
 
 It begins once all records that were acknowledged when it was asked for are in sealed segments. Each segment is replaced
 as a whole; a crash leaves some replaced and the others not, and the next run goes on with those. It ends when a search
-finds no such record any more.
+finds no such record any more, and no name in the data directory leads to a file that has one.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from dsl.parse import parse
 from server.engine import Engine
 from server.jobs.base import Job, JobContext, JobFailed
+from storage.backup import remove_staging
+from storage.drop import collect, unfinished
 from storage.errors import StoreError, UnknownStream
 from storage.metadata import DeletionRow
+from storage.own_views import remove_stale_links, remove_stale_views
 from storage.paths import StreamDirectory
 from storage.publication import Hold, edit, live_catalog
 from storage.rewrite import SegmentGone, delete
@@ -23,6 +27,8 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 TRIES = 20  # a segment may be put together with others between being looked at and being made anew
+LET_GO_S_MAX = 5.0  # for a replacement in the making to end; longer, and the next run goes on
+LET_GO_POLL_S = 0.05
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -71,8 +77,9 @@ def _go_on(context: JobContext, store: Store, row: DeletionRow) -> dict[str, Any
         numbers = {a.number for a in matching.addresses() if a.number < row.until} if matching else set[int]()
         context.metadata.note_deletion(row.id, "running", deleted, len(numbers))
         if not numbers:
-            # The view keeps what it had for one round more: do that round now.
-            edit(directory, lambda catalog: catalog)
+            left = _let_go(context, store, directory)
+            if left is not None:
+                return {"deleted": deleted, "waiting": f"for {left}"}
             context.metadata.note_deletion(row.id, "done", deleted, 0, None, context.now_us())
             return {"deleted": deleted}
         try:
@@ -84,6 +91,24 @@ def _go_on(context: JobContext, store: Store, row: DeletionRow) -> dict[str, Any
         if context.stopping():
             break
     return {"deleted": deleted, "waiting": "for the next run"}
+
+
+def _let_go(context: JobContext, store: Store, directory: StreamDirectory) -> str | None:
+    """Remove every name of the files that were replaced; what still has one, None for nothing."""
+    # The view keeps what it had for one round more: do that round now.
+    edit(directory, lambda catalog: catalog)
+    store.let_go(unused_s=0)
+    making = unfinished(directory)
+    deadline_s = time.monotonic() + LET_GO_S_MAX
+    while making & unfinished(directory):
+        # It may be made of segments that were replaced meanwhile: then it is given up at its end.
+        if time.monotonic() > deadline_s or context.stopping():
+            return "segments that are being put together"
+        time.sleep(LET_GO_POLL_S)
+    collect(directory, context.now_us() / 1_000_000)
+    remove_stale_views(context.data)
+    remove_stale_links(context.data)
+    return None if remove_staging(context.data) else "a backup that is being made"
 
 
 def _replace(context: JobContext, directory: StreamDirectory, numbers: set[int]) -> Any:

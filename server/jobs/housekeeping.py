@@ -6,9 +6,11 @@ from typing import Any
 
 from server.jobs.base import Job, JobContext
 from storage.alerts import AlertTables
-from storage.drop import collect, empty_trash, remove_stale_views
+from storage.backup import remove_staging
+from storage.drop import collect, empty_trash
 from storage.errors import UnknownStream
 from storage.notifications import Notifications
+from storage.own_views import remove_stale_links, remove_stale_views
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -21,10 +23,13 @@ def run(context: JobContext) -> dict[str, Any]:
             segments += collect(context.data.stream(name), context.now_us() / 1_000_000)
         except UnknownStream:
             continue  # it was deleted since it was listed
+    streams, views = empty_trash(context.data), remove_stale_views(context.data)
+    remove_stale_links(context.data)  # after that, nothing has a name for what was in the trash
+    remove_staging(context.data)
     return {
         "segments": segments,
-        "streams": empty_trash(context.data),
-        "views": remove_stale_views(context.data),
+        "streams": streams,
+        "views": views,
         "runs": context.metadata.forget_jobs(),
         "notifications": Notifications(context.metadata).forget(),
         "alerts": AlertTables(context.metadata).forget(context.now_us()),

@@ -10,6 +10,7 @@ from server.jobs.base import Job, JobContext, JobFailed
 from storage.catalog import Catalog, SegmentEntry
 from storage.drop import disk_bytes, drop
 from storage.errors import StoreError, UnknownStream
+from storage.own_views import remove_stale_links
 from storage.paths import StreamDirectory
 from storage.retention import decide
 from storage.stream_settings import RetentionSettings, stored_settings
@@ -38,6 +39,8 @@ def run(context: JobContext) -> dict[str, Any]:
         if gone:
             dropped[row.name] = gone
             log.info("retention of stream %s dropped %s", row.name, gone)
+    if dropped:
+        remove_stale_links(context.data)
     if errors:
         raise JobFailed({"dropped": dropped, "error": "; ".join(f"{k}: {v}" for k, v in errors.items())})
     return {"dropped": dropped}

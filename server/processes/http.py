@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -31,7 +32,8 @@ from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-TEND_S = 15.0  # how often idle streams and unused files are looked after
+TEND_S = 15.0  # how often idle streams are looked after
+LET_GO_S = 1.0  # how soon files are closed that were dropped or replaced: their bytes are freed only then
 GC_THRESHOLDS = (
     100_000,
     50,
@@ -79,11 +81,15 @@ async def _serve(settings: Settings) -> None:
         backlog=1024,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
-    tending = asyncio.create_task(_tend(store, admin))
+    tending = (
+        asyncio.create_task(_again(LET_GO_S, lambda: asyncio.to_thread(store.let_go))),
+        asyncio.create_task(_again(TEND_S, admin.open_idle)),
+    )
     try:
         await server.serve()
     finally:
-        tending.cancel()
+        for task in tending:
+            task.cancel()
         # What was appended is written and told, even where the answer can't be delivered any more.
         await asyncio.to_thread(ingest.close)
         turns.close()
@@ -91,12 +97,11 @@ async def _serve(settings: Settings) -> None:
         metadata.close()
 
 
-async def _tend(store: Store, admin: StreamAdmin) -> None:
+async def _again(every_s: float, tend: Callable[[], Awaitable[None]]) -> None:
     """Do, again and again, what no request asks for."""
     while True:
-        await asyncio.sleep(TEND_S)
+        await asyncio.sleep(every_s)
         try:
-            await asyncio.to_thread(store.let_go)
-            await admin.open_idle()
+            await tend()
         except Exception:
-            log.exception("tending the streams failed; it goes on in %.0f s", TEND_S)
+            log.exception("tending the streams failed; it goes on in %.0f s", every_s)

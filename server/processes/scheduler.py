@@ -18,6 +18,8 @@ from server.jobs.runner import JobRunner
 from server.notify.dispatcher import Dispatcher
 from server.settings import Settings
 from storage.documents import Documents
+from storage.drop import collect
+from storage.errors import UnknownStream
 from storage.locks import hold_lock
 from storage.metadata import Metadata
 from storage.notifications import Notifications
@@ -27,7 +29,7 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 ASKED_POLL_S = 0.25  # how soon a job that was asked for begins, and a rule that was saved is taken up
-LET_GO_S = 15.0  # how often files are closed that no rule has asked for
+LET_GO_S = 1.0  # how soon files are closed that were dropped or replaced: their bytes are freed only then
 
 
 def run(settings: Settings) -> None:
@@ -50,6 +52,7 @@ def run(settings: Settings) -> None:
         random=random.random,
         public_url=settings.link_url,
     )
+    _remove_unfinished(data)
     runner.start()
     store = Store(data)
     engine = Engine(store, now_us, timeout_s=settings.query_timeout_s)
@@ -74,3 +77,12 @@ def run(settings: Settings) -> None:
     runner.stop()
     store.close()
     metadata.close()
+
+
+def _remove_unfinished(data: DataDirectory) -> None:
+    """Remove the segments that were being made when the last scheduler died: nobody else makes any."""
+    for name in data.stream_names():
+        try:
+            collect(data.stream(name), time.time(), unfinished_s=-1.0)
+        except (UnknownStream, OSError) as error:  # housekeeping comes to it again
+            log.warning("cannot look for what was left of stream %s: %s", name, error)

@@ -1,6 +1,8 @@
 """Jobs: one of a kind at once, every outcome noted, and the streams that nobody writes to are looked after."""
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -18,6 +20,8 @@ from storage.paths import DataDirectory
 from storage.store import Store
 from storage.stream_settings import RotationSettings
 from tests.storage.test_indexer import index, write
+from tests.storage.test_own_views import names_of, opened
+from tests.storage.test_retention import deleted_files
 
 NOW_US = 1_767_225_600_000_000
 
@@ -151,6 +155,59 @@ def test_settings_that_cannot_be_read_any_more_keep_all(context):
     index(context.data)
     context.metadata.change_stream("main", lambda _: {"retention": {"age": "1h"}, "later": 1}, 0)
     assert JOBS["retention"].run(context) == {"dropped": {}}
+
+
+def test_a_deletion_is_done_when_no_file_has_the_records_any_more(context):
+    data = context.data
+    for stream in ("main", "other"):
+        write(data, 300, stream=stream, segment_bytes_max=2500)
+    index(data)
+    stream = data.stream("main")
+    entry = load_catalog(stream.catalog).segments[0]
+    reader = Store(data)
+    begun = reader.snapshot(["main", "other"])
+    dead = data.views / "1.left" / "view"
+    staging = data.root / "backup.new" / "streams"
+    retired = stream.dropped / "left.1"
+    for folder in (dead, staging, retired):
+        folder.mkdir(parents=True)
+        for path in stream.segment(entry.first).index.glob("*.*"):
+            os.link(path, folder / path.name)
+    context.metadata.ask_deletion(
+        "main", "{:from :main :where [:= :i 5]}", time.time_ns() // 1000, entry.until
+    )
+    with opened(stream.segment(entry.first).root) as going:
+        holder = os.open(data.root, os.O_RDONLY)
+        fcntl.flock(holder, fcntl.LOCK_EX)  # a backup is being made
+        assert JOBS["deletion"].run(context)["deletions"]["1"]["waiting"] == "for a backup that is being made"
+        assert context.metadata.deletions()[0].state == "running"
+        assert names_of(going) > 0
+        os.close(holder)
+        assert JOBS["deletion"].run(context) == {"deletions": {"1": {"deleted": 1}}}
+        assert context.metadata.deletions()[0].state == "done"
+        assert names_of(going) == 0
+    assert begun.count(begun.queries.all()[0]) == 600
+    del begun
+    assert deleted_files(data)
+    reader.let_go()
+    assert not deleted_files(data)
+    assert reader.snapshot(["main", "other"]).records == 599
+    reader.close()
+
+
+def test_a_deletion_is_not_done_while_its_records_go_into_another_segment(context, monkeypatch):
+    data = context.data
+    write(data, 300, segment_bytes_max=2500)
+    index(data)
+    monkeypatch.setattr("server.jobs.deletion.LET_GO_S_MAX", 0.1)
+    stream = data.stream("main")
+    making = stream.segment(1, 7)
+    making.root.mkdir()
+    context.metadata.ask_deletion("main", "{:from :main :where [:= :i 5]}", time.time_ns() // 1000, 20)
+    assert "put together" in JOBS["deletion"].run(context)["deletions"]["1"]["waiting"]
+    making.root.rmdir()
+    JOBS["deletion"].run(context)
+    assert context.metadata.deletions()[0].state == "done"
 
 
 def test_housekeeping_removes_what_is_left(context):

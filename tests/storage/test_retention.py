@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage import drop as dropping
 from storage.catalog import Catalog, SegmentEntry, load_catalog
-from storage.drop import collect, delete_stream, disk_bytes, drop, empty_trash, orphans, remove_stale_views
+from storage.drop import collect, delete_stream, disk_bytes, drop, empty_trash, orphans
 from storage.errors import UnknownStream
 from storage.indexer import Indexer
 from storage.log import Rotation, StreamLog
@@ -243,12 +241,29 @@ def test_a_store_that_nobody_asks_lets_go_of_what_was_dropped(data):
     drop(data.stream("main"), lambda catalog: catalog.segments)
     assert deleted_files(data)
     store.let_go()
-    assert deleted_files(data)
-    store.let_go(unused_s=0)
     assert not deleted_files(data)
-    assert not list((data.views / str(os.getpid())).iterdir())
+    assert not list(data.views.glob("*/*"))
     assert store.snapshot(["main", "other"]).records == live(data).records + 10
     store.close()
+
+
+def test_what_is_live_is_kept_open_until_nobody_asks(data):
+    write(data, 10, stream="other")
+    index(data)
+    store = Store(data)
+    for streams in (["main"], ["main", "other"]):
+        snapshot = store.snapshot(streams)
+        snapshot.fetch(snapshot.newest(snapshot.queries.all()[0], 1000))
+    kept = dict(store._views)
+    write(data, 10, start=400)
+    index(data)
+    store.let_go()
+    assert dict(store._views) == kept
+    store.let_go(unused_s=0)
+    assert not store._views
+    assert not list(data.views.glob("*/*"))
+    store.close()
+    assert not list(data.views.iterdir())
 
 
 def deleted_files(data):
@@ -405,16 +420,6 @@ def test_a_catalog_that_lists_what_is_gone_is_put_right(data):
     index(data)
     assert len(numbers(data)) == 300 - lost.records
     is_tidy(data)
-
-
-def test_views_of_dead_readers_are_removed(data):
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
-    )
-    for name in (str(os.getpid()), dead.stdout.decode().strip(), "else"):
-        (data.views / name / "0123").mkdir(parents=True)
-    assert remove_stale_views(data) == 1
-    assert sorted(path.name for path in data.views.iterdir()) == sorted([str(os.getpid()), "else"])
 
 
 # -- whole streams
