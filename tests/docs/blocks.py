@@ -13,7 +13,7 @@ PAGES = sorted(
     + list((ROOT / "docs").rglob("*.md"))
 )
 
-_FENCE = re.compile(
+FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
 )
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -37,7 +37,7 @@ class Block:
 def blocks(path: Path, language: str) -> Iterator[Block]:
     """The fenced blocks of a page in one language."""
     page = path.read_text(encoding="utf-8")
-    for found in _FENCE.finditer(page):
+    for found in FENCE.finditer(page):
         words = tuple(found["info"].split())
         if words[:1] == (language,):
             line = page.count("\n", 0, found.start()) + 1
@@ -50,7 +50,7 @@ def blocks(path: Path, language: str) -> Iterator[Block]:
 
 def prose(path: Path) -> str:
     """A page without its fenced blocks."""
-    return _FENCE.sub("", path.read_text(encoding="utf-8"))
+    return FENCE.sub("", path.read_text(encoding="utf-8"))
 
 
 def links(path: Path) -> Iterator[str]:

@@ -112,6 +112,7 @@ class Session:
         binaries.mkdir(parents=True)
         for name in ("Makefile", "requirements.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, directory / name)
+        (directory / "docs").symlink_to(ROOT / "docs")
         program = binaries / "klomp"
         program.write_text(f"#!{sys.executable}\nfrom server.cli import main\n\nmain()\n")
         program.chmod(0o755)
