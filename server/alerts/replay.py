@@ -18,6 +18,7 @@ from dsl.aggregates.max import Max
 from dsl.aggregates.min import Min
 from dsl.aggregates.sum import Sum
 from dsl.ast import Named, Query
+from dsl.errors import QueryError
 from dsl.keys.bucket import TimeBucket
 from dsl.record import TIMESTAMP
 from dsl.table import empty_row
@@ -30,6 +31,7 @@ from storage.index import analyse
 
 EVALUATIONS_MAX = 50_000  # of one replay: a week of every 15 seconds
 PANE_US_MIN = UNITS_US["s"]  # smaller pieces are more work than the windows
+PANES_OF_WINDOW_MAX = 240  # put together for one window: more take longer than asking for it
 PANES_AT_ONCE = (
     2_000  # asked for in one query: with some thirty groups they stay within what an answer may have
 )
@@ -103,6 +105,7 @@ class _Panes:
         self._until_us = until_us
         self._ask = ask
         self._stretches: dict[int, dict[int, list[Row]]] = {}
+        self._too_many = False
 
     @classmethod
     def of(cls, rule: Rule, times: range, ask: Ask) -> _Panes | None:
@@ -116,12 +119,22 @@ class _Panes:
         if any(getattr(one.call, "field", "") == TIMESTAMP for one in query.aggregate or ()):
             return None
         width_us = math.gcd(rule.every_us, last_us, *rule.when.agos_us)
-        if width_us < PANE_US_MIN:
+        if width_us < PANE_US_MIN or last_us // width_us > PANES_OF_WINDOW_MAX:
             return None
         return cls(rule, width_us, times[0] - rule.delay_us, times[-1] - rule.delay_us, ask)
 
     def ask(self, query: Query, now_us: int) -> Answered:
-        """The groups of a window, put together."""
+        """The groups of a window, put together; asked for where the panes of all groups are too many."""
+        if not self._too_many:
+            try:
+                return self._put_together(query, now_us)
+            except QueryError as error:
+                if error.mistakes[0].code != "too-many-groups":
+                    raise
+                self._too_many = True
+        return self._ask(query, now_us)
+
+    def _put_together(self, query: Query, now_us: int) -> Answered:
         assert query.time is not None
         assert query.time.last_us is not None
         named = query.aggregate or ()
@@ -146,7 +159,9 @@ class _Panes:
         stretch = self._stretches.get(begin_us)
         if stretch is None:
             stretch = self._stretches[begin_us] = self._load(begin_us, begin_us + span_us)
-            for old in sorted(self._stretches)[: -2 - len(self._rule.when.agos_us)]:
+            # A window reaches over two stretches at most, and so does each of the earlier ones.
+            kept = 2 * (1 + len(self._rule.when.agos_us))
+            for old in list(self._stretches)[:-kept]:
                 del self._stretches[old]
         return stretch.get(start_us, [])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dsl.limits import Limits
 from dsl.reader import read
 from server.alerts.asking import Asker
 from server.alerts.replay import EVALUATIONS_MAX, TooLong, replay
@@ -59,6 +60,13 @@ def test_panes_give_what_windows_give(hour, name):
     by_panes = changes(rule, hour[0])
     assert by_panes
     assert by_panes == changes(rule, hour[0], panes=False)
+
+
+def test_more_groups_than_panes_can_have_are_asked_for_window_by_window(hour, monkeypatch):
+    rule = rules()["errors"]
+    by_panes = changes(rule, hour[0])
+    monkeypatch.setattr(hour[0]._engine, "_limits", Limits(groups_max=100))
+    assert changes(rule, hour[0]) == by_panes
 
 
 def test_a_replay_has_an_end(hour):
