@@ -17,6 +17,7 @@ from storage.column_names import Column, Kind, read_columns
 from storage.paths import DataDirectory
 
 SEGMENTS_KEPT_MAX = 4096  # index segments whose columns are remembered: some kilobytes each
+KNOWN_US = 60_000_000  # how old what is known of a stream may be: names go as seldom as segments are dropped
 READ_TRIES = 20  # an index segment may be merged into another between the catalog and its file
 
 
@@ -60,10 +61,11 @@ def together(columns: Iterable[Column]) -> Columns:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is remembered of a stream: of which state of it, and since when."""
+    """What is remembered of a stream: of which state of it, and when that was looked at."""
 
     stamp: tuple[int, int]
     columns: Columns
+    seen_us: int
 
 
 class StreamColumns:
@@ -81,12 +83,12 @@ class StreamColumns:
         self._streams: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
-    def known(self, stream: str) -> Columns | None:
-        """What was found last, perhaps some time ago; None where nobody asked yet."""
+    def known(self, stream: str, now_us: int) -> Columns | None:
+        """What was found last, at most a minute ago; None where nobody asked since."""
         kept = self._streams.get(stream)
-        return None if kept is None else kept.columns
+        return None if kept is None or not 0 <= now_us - kept.seen_us <= KNOWN_US else kept.columns
 
-    def of(self, stream: str) -> Columns:
+    def of(self, stream: str, now_us: int) -> Columns:
         """The columns that a stream has now.
 
         Raises:
@@ -98,6 +100,7 @@ class StreamColumns:
             stamp = (catalog.born_us, catalog.generation)
             kept = self._streams.get(stream)
             if kept is not None and kept.stamp == stamp:
+                kept.seen_us = now_us
                 return kept.columns
             try:
                 columns = self.of_segments(
@@ -107,7 +110,7 @@ class StreamColumns:
                 if tried == READ_TRIES - 1:
                     raise
                 continue
-            self._streams[stream] = _Kept(stamp, columns)
+            self._streams[stream] = _Kept(stamp, columns, now_us)
             return columns
         raise AssertionError
 

@@ -1,6 +1,6 @@
 """`[:avg f]`: the mean of the numbers of a field; of none, nil."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, real, write_field
 from dsl.aggregates.held import Held
@@ -12,6 +12,7 @@ class Avg(FieldAggregate):
     """The mean of all numbers."""
 
     op: Literal["avg"] = "avg"
+    of_numbers: ClassVar[bool] = True
 
     def native(self, column: str) -> dict[str, Any] | None:
         """The index's mean."""

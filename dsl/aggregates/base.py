@@ -76,9 +76,15 @@ class Aggregate(Node):
 
 
 class FieldAggregate(Aggregate):
-    """An aggregate of the values of a field."""
+    """An aggregate of the values of a field.
+
+    Attributes:
+        of_numbers: whether only its numbers count.
+    """
 
     field: str
+
+    of_numbers: ClassVar[bool] = False
 
     @property
     def source(self) -> str | None:

@@ -13,6 +13,7 @@ class Median(FieldAggregate):
     """The number in the middle of all numbers."""
 
     op: Literal["median"] = "median"
+    of_numbers: ClassVar[bool] = True
 
     approximation: ClassVar[str | None] = Percentile.approximation
 

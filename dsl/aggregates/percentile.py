@@ -24,6 +24,7 @@ class Percentile(FieldAggregate):
     """The number at a rank among all numbers."""
 
     op: Literal["percentile"] = "percentile"
+    of_numbers: ClassVar[bool] = True
     percent: Open[Annotated[StrictInt | StrictFloat, Field(ge=0, le=PERCENT_MAX)]]
 
     approximation: ClassVar[str | None] = "within 1 %"

@@ -5,7 +5,7 @@ Elasticsearch (`std_deviation`).
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, real, write_field
 from dsl.aggregates.held import Held
@@ -17,6 +17,7 @@ class Stddev(FieldAggregate):
     """The standard deviation of all numbers."""
 
     op: Literal["stddev"] = "stddev"
+    of_numbers: ClassVar[bool] = True
 
     def native(self, column: str) -> dict[str, Any] | None:
         """The index's, which it works out by the distances from the mean so far."""

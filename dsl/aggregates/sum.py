@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, build_numeric, tidy, write_field
 from dsl.aggregates.held import Held
@@ -14,6 +14,7 @@ class Sum(FieldAggregate):
     """The sum of all numbers."""
 
     op: Literal["sum"] = "sum"
+    of_numbers: ClassVar[bool] = True
 
     def native(self, column: str) -> dict[str, Any]:
         """The index's sum, and beside it how large the numbers are."""

@@ -24,6 +24,7 @@ from dsl.printer import query_hash, to_edn, to_json
 from dsl.table import empty
 from dsl.time import format_instant
 from server.answer import Answer
+from server.engine.advice import advice_on
 from server.engine.asked import Asked, Partial, out_of_time
 from server.engine.explain import checked_of, explained_of
 from server.engine.grouping import grouped
@@ -137,6 +138,7 @@ class Engine:
         if reason:
             answer.complete = False
             answer.warnings.append({"code": "incomplete", "message": reason})
+        answer.warnings += advice_on(query, _with_records(snapshot), self.store.columns, now_us)
         answer.took_ms = (time.perf_counter() - started) * 1000
         return answer
 
@@ -277,6 +279,11 @@ class Engine:
             check,
             all_of_time=query.where is None,
         )
+
+
+def _with_records(snapshot: Snapshot) -> list[str]:
+    """The streams that have any records, whether the query looks at them or not."""
+    return [name for name, catalog in snapshot.catalogs.items() if any(s.records for s in catalog.segments)]
 
 
 def _empty(query: Query, now_us: int) -> Answer:
