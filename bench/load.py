@@ -1,14 +1,21 @@
-"""Loads an NDJSON file over HTTP, in batches over several connections, and waits until all of it is found."""
+"""Loads NDJSON bodies over HTTP, over several connections, and waits until all records are found.
+
+Bodies are made while they are sent: no more of them are in memory than there are connections.
+"""
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import orjson
+
+from bench.client import Client, expect
+
+POLL_S = 0.02
+STUCK_S = 120.0  # so long without one more searchable record: something is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +28,29 @@ class Loaded:
     searchable_s: float
 
 
-def load(url: str, stream: str, bodies: list[bytes], connections: int) -> Loaded:
+def load(url: str, stream: str, bodies: Iterator[bytes], connections: int) -> Loaded:
     """Send every body once; raises when one is not accepted whole."""
-    where = urlsplit(url)
-    todo = iter(bodies)
     lock = threading.Lock()
-    accepted = 0
-    wrong: list[str] = []
+    accepted = raw_bytes = 0
+    wrong: list[Exception] = []
 
     def send() -> None:
-        nonlocal accepted
-        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
-        while True:
-            with lock:
-                body = next(todo, None)
-            if body is None or wrong:
-                return
-            connection.request(
-                "POST",
-                f"/v1/streams/{stream}/logs",
-                body=body,
-                headers={"Content-Type": "application/x-ndjson"},
-            )
-            answer = connection.getresponse()
-            data = answer.read()
-            if answer.status != 202:
-                wrong.append(data.decode())
-                return
-            with lock:
-                accepted += orjson.loads(data)["accepted"]
+        nonlocal accepted, raw_bytes
+        client = Client(url)
+        try:
+            while not wrong:
+                with lock:
+                    body = next(bodies, None)
+                if body is None:
+                    return
+                data = expect(client.post(f"/v1/streams/{stream}/logs", body, "application/x-ndjson"), 202)
+                with lock:
+                    accepted += orjson.loads(data)["accepted"]
+                    raw_bytes += len(body)
+        except Exception as error:  # noqa: BLE001 - raised by the main thread, below
+            wrong.append(error)
+        finally:
+            client.close()
 
     started = time.perf_counter()
     threads = [threading.Thread(target=send) for _ in range(connections)]
@@ -57,18 +58,27 @@ def load(url: str, stream: str, bodies: list[bytes], connections: int) -> Loaded
         thread.start()
     for thread in threads:
         thread.join()
-    acknowledged = time.perf_counter() - started
+    acknowledged_s = time.perf_counter() - started
     if wrong:
-        raise RuntimeError(wrong[0])
-    while found(url, stream) < accepted:
-        time.sleep(0.02)
-    return Loaded(accepted, sum(map(len, bodies)), acknowledged, time.perf_counter() - started)
+        raise wrong[0]
+    wait_until_found(url, stream, accepted)
+    return Loaded(accepted, raw_bytes, acknowledged_s, time.perf_counter() - started)
 
 
-def found(url: str, stream: str) -> int:
+def wait_until_found(url: str, stream: str, records: int) -> None:
+    """Return when so many records are searchable; raises when no more come."""
+    client = Client(url)
+    before, since = -1, time.monotonic()
+    while (now := found(client, stream)) < records:
+        if now > before:
+            before, since = now, time.monotonic()
+        elif time.monotonic() - since > STUCK_S:
+            raise RuntimeError(f"{now} of {records} records are searchable, and no more come")
+        time.sleep(POLL_S)
+    client.close()
+
+
+def found(client: Client, stream: str) -> int:
     """How many records of the stream are searchable."""
-    where = urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
-    connection.request("GET", "/v1/streams")
-    streams = orjson.loads(connection.getresponse().read())["streams"]
+    streams = orjson.loads(expect(client.get("/v1/streams"), 200))["streams"]
     return next((s["records"] for s in streams if s["name"] == stream), 0)

@@ -1,18 +1,25 @@
-"""What people ask of logs: each question as a query, and as a plain function over all records that says the answer."""
+"""What people ask of logs, as data: each question is conditions over a record, a time range, and perhaps a grouping.
+
+No query language is in here. `bench/expected.py` answers the questions by brute force, and each file of
+`bench/adapters/` writes them in the language of what it asks.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 PAGE = 100
 MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
+WORD = re.compile(r"[^\W_]+")
+
 Record = dict[str, Any]
-Holds = Callable[[Record], bool]
+Kind = Literal["page", "count", "groups"]
 
 
 def field_of(record: Record, path: str) -> Any:
@@ -24,207 +31,249 @@ def field_of(record: Record, path: str) -> Any:
     return field_of(below, rest) if dot and isinstance(below, dict) else None
 
 
-@dataclass(slots=True)
-class Corpus:
-    """What a pass over the records found: values to ask for."""
+class Facts:
+    """What conditions look at in a record, taken out of it once for all of them."""
 
-    records: int = 0
-    first_us: int = 0
-    last_us: int = 0
-    services: Counter = field(default_factory=Counter)
-    traces: Counter = field(default_factory=Counter)
+    __slots__ = ("_words", "level", "lower", "message", "record", "service", "us")
 
+    def __init__(self, record: Record, us: int) -> None:
+        self.record = record
+        self.us = us
+        self.level: str = (record.get("level") or "").lower()
+        self.service: str | None = record.get("service")
+        message = record.get("message")
+        self.message: str = message if isinstance(message, str) else ""
+        self.lower = self.message.lower()
+        self._words: frozenset[str] | None = None
 
-def survey(records: Iterable[Record]) -> Corpus:
-    """Look for values worth asking for."""
-    corpus = Corpus(first_us=1 << 62)
-    for n, record in enumerate(records):
-        corpus.records += 1
-        corpus.first_us = min(corpus.first_us, record["_us"])
-        corpus.last_us = max(corpus.last_us, record["_us"])
-        corpus.services[record.get("service")] += 1
-        trace = record.get("trace_id")
-        if trace and n % 997 < 40:
-            corpus.traces[trace] += 1
-    return corpus
+    @property
+    def words(self) -> frozenset[str]:
+        """The message's words in lower case: runs of letters and digits."""
+        if self._words is None:
+            self._words = frozenset(WORD.findall(self.lower))
+        return self._words
 
 
-@dataclass(slots=True)
+Holds = Callable[[Facts], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level, however it is spelled."""
+
+    name: str
+
+    def test(self) -> Holds:
+        return lambda facts: facts.level == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Records of one service, or of all others."""
+
+    name: str
+    other: bool = False
+
+    def test(self) -> Holds:
+        if self.other:
+            return lambda facts: facts.service != self.name
+        return lambda facts: facts.service == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFrom:
+    """An HTTP status of at least this."""
+
+    low: int
+
+    def test(self) -> Holds:
+        return lambda facts: (field_of(facts.record, "http.status") or 0) >= self.low
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A trace id."""
+
+    id: str
+
+    def test(self) -> Holds:
+        return lambda facts: facts.record.get("trace_id") == self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The message has all these words, anywhere."""
+
+    words: tuple[str, ...]
+
+    def test(self) -> Holds:
+        first, wanted = self.words[0], frozenset(self.words)
+        return lambda facts: first in facts.lower and wanted <= facts.words
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """The message has these words in a row."""
+
+    words: tuple[str, ...]
+
+    def test(self) -> Holds:
+        first = self.words[0]
+        row = re.compile(r"(?<![^\W_])" + r"[\W_]+".join(self.words) + r"(?![^\W_])")
+        return lambda facts: first in facts.lower and row.search(facts.lower) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class WordPrefix:
+    """A word of the message begins so."""
+
+    text: str
+
+    def test(self) -> Holds:
+        begins = re.compile(r"(?<![^\W_])" + self.text)
+        return lambda facts: self.text in facts.lower and begins.search(facts.lower) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Substring:
+    """The message has this text, anywhere."""
+
+    text: str
+
+    def test(self) -> Holds:
+        return lambda facts: self.text in facts.message
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The message has a match of this regular expression; `literal` is a text that every match has."""
+
+    regex: str
+    literal: str
+
+    def test(self) -> Holds:
+        found = re.compile(self.regex, re.ASCII)  # RE2's \\w is ASCII too
+        return lambda facts: self.literal in facts.message and found.search(facts.message) is not None
+
+
+Condition = Level | Service | StatusFrom | Trace | Words | Phrase | WordPrefix | Substring | Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class CountBy:
+    """Counts by level, by minute, or by both."""
+
+    level: bool = False
+    minute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TopServices:
+    """The services with the most records, with the average and the 95th percentile of their latencies."""
+
+    services: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question.
 
     Attributes:
         name: For the table.
-        where: The predicate in EDN, None for all.
-        holds: The same in Python.
-        time: The time range in EDN, and in microseconds.
-        groups: The rest of a grouped query in EDN; None asks for a page, and for a count.
-        group: The expected groups, from the records that match.
-        read: The groups in an answer's rows.
-        sql: The condition in SQL, over the columns of `bench/engines.py`, for a page or a count.
-        select: A grouped query in SQL.
+        conditions: All must hold; none is all records.
+        time: Microseconds, half-open.
+        groups: A grouped query; None asks for a page, and for a count.
+        page_label: What a page is called in the table.
     """
 
     name: str
-    where: str | None
-    holds: Holds
-    time: tuple[str, int, int] | None = None
-    groups: str | None = None
-    group: Callable[[Iterable[Record]], Any] | None = None
-    read: Callable[[list[dict]], Any] | None = None
-    sql: str = ""
-    select: str = ""
+    conditions: tuple[Condition, ...] = ()
+    time: tuple[int, int] | None = None
+    groups: CountBy | TopServices | None = None
+    page_label: str = f"newest {PAGE}"
 
-    def matches(self, record: Record) -> bool:
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The queries that ask it."""
+        return ("groups",) if self.groups else ("page", "count")
+
+    def label(self, kind: Kind) -> str:
+        """A row's name in the table."""
+        return {"page": f"{self.name}, {self.page_label}", "count": f"{self.name}, count"}.get(
+            kind, self.name
+        )
+
+    def test(self) -> Holds:
         """Whether a record is asked for."""
-        return (self.time is None or self.time[1] <= record["_us"] < self.time[2]) and self.holds(record)
-
-    def documents(self, stream: str) -> list[tuple[str, str]]:
-        """Kind and text of the queries that ask it."""
-        parts = [f":from :{stream}"]
+        tests = [condition.test() for condition in self.conditions]
         if self.time:
-            parts.append(f":time {self.time[0]}")
-        if self.where:
-            parts.append(f":where {self.where}")
-        head = " ".join(parts)
-        if self.groups:
-            return [("groups", f"{{{head} {self.groups}}}")]
-        return [
-            ("page", f"{{{head} :limit {PAGE}}}"),
-            ("count", f"{{{head} :aggregate {{:n [:count]}}}}"),
-        ]
+            since, until = self.time
+            tests.insert(0, lambda facts: since <= facts.us < until)
+        if len(tests) == 1:
+            return tests[0]
+        return lambda facts: all(test(facts) for test in tests)
 
 
-def _always(_: Record) -> bool:
-    return True
+@dataclass(slots=True)
+class Survey:
+    """What a pass over the records found: values to ask for."""
+
+    records: int = 0
+    first_us: int = 1 << 62
+    last_us: int = -(1 << 62)
+    services: Counter[str | None] = field(default_factory=Counter)
+    levels: set[str] = field(default_factory=set)
+    trace: str | None = None
 
 
-def words(text: str) -> set[str]:
-    """A message as words."""
-    return set(re.findall(r"[^\W_]+", text.lower()))
+def survey(records: Iterable[Record]) -> Survey:
+    """Look for values worth asking for; the least of some trace ids is as good as any."""
+    found = Survey()
+    for n, record in enumerate(records):
+        found.records += 1
+        found.first_us = min(found.first_us, record["_us"])
+        found.last_us = max(found.last_us, record["_us"])
+        found.services[record.get("service")] += 1
+        found.levels.add(record.get("level") or "")
+        trace = record.get("trace_id")
+        if trace and n % 997 < 40 and (found.trace is None or trace < found.trace):
+            found.trace = trace
+    return found
 
 
 def instant(us: int) -> str:
-    """RFC 3339."""
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat()
+    """RFC 3339, in whole seconds."""
+    return datetime.fromtimestamp(us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
 
 
-def questions(corpus: Corpus) -> list[Question]:
+def questions(found: Survey) -> list[Question]:
     """The questions, with values that the corpus has."""
-    middle = (corpus.first_us + corpus.last_us) // 2 // (60 * MINUTE_US) * 60 * MINUTE_US
-    hour = (
-        f'{{:since "{instant(middle)}" :until "{instant(middle + 60 * MINUTE_US)}"}}',
-        middle,
-        middle + 60 * MINUTE_US,
-    )
-    service, other = (name for name, _ in corpus.services.most_common(4)[2:4])
-    trace = next(iter(sorted(corpus.traces)))
-    status = "http.status"
-
-    def message(record: Record) -> str:
-        text = record.get("message")
-        return text if isinstance(text, str) else ""
-
-    def level(record: Record) -> str:
-        return record.get("level", "").lower()
-
-    def by_level(records: Iterable[Record]) -> Any:
-        return dict(Counter(level(r) for r in records))
-
-    def by_minute(records: Iterable[Record]) -> Any:
-        return dict(Counter((level(r), r["_us"] // MINUTE_US * MINUTE_US) for r in records))
-
-    def slow(records: Iterable[Record]) -> Any:
-        groups: dict[Any, list] = defaultdict(list)
-        counts: Counter = Counter()
-        for r in records:
-            counts[r.get("service")] += 1
-            if isinstance(r.get("latency_ms"), int | float):
-                groups[r.get("service")].append(r["latency_ms"])
-        top = sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))[:10]
-        return [(name, n, sum(groups[name]) / len(groups[name]) if groups[name] else None) for name, n in top]
-
-    def us(text: str) -> int:
-        return round(datetime.fromisoformat(text).timestamp() * 1e6)
-
+    middle = (found.first_us + found.last_us) // 2 // HOUR_US * HOUR_US
+    hour = (middle, middle + HOUR_US)
+    names = [name for name, _ in found.services.most_common() if name]
+    if len(names) < 4 or found.trace is None:
+        raise ValueError(
+            "the corpus needs four services and a trace_id at least: there is nothing to ask for"
+        )
+    service, other = names[2], names[3]
+    reset = ("connection", "reset")
     return [
-        Question("one hour", None, _always, time=hour, sql=f"ts >= {hour[1]} and ts < {hour[2]}"),
-        Question(
-            "level and service",
-            f'[:and [:= :level "error"] [:= :service "{service}"]]',
-            lambda r: level(r) == "error" and r.get("service") == service,
-            sql=f"level = 'error' and service = '{service}'",
-        ),
-        Question(
-            "two words",
-            '[:match :message "connection reset"]',
-            lambda r: {"connection", "reset"} <= words(message(r)),
-            sql=r"MATCH(message, '(?i)\bconnection\b') and MATCH(message, '(?i)\breset\b')",
-        ),
-        Question(
-            "phrase",
-            '[:phrase :message "connection reset by peer"]',
-            lambda r: (
-                re.search(r"\bconnection\W+reset\W+by\W+peer(?![^\W_])", message(r).lower()) is not None
-            ),
-            sql=r"MATCH(message, '(?i)\bconnection\W+reset\W+by\W+peer\b')",
-        ),
-        Question(
-            "one trace",
-            f'[:= :trace_id "{trace}"]',
-            lambda r: r.get("trace_id") == trace,
-            sql=f"trace_id = '{trace}'",
-        ),
+        Question("everything"),
+        Question("one hour", time=hour),
+        Question("level and service", (Level("error"), Service(service))),
+        Question("two words", (Words(reset),)),
+        Question("phrase", (Phrase((*reset, "by", "peer")),)),
+        Question("one trace id", (Trace(found.trace),), page_label="records"),
         Question(
             "level, not service, status >= 500",
-            f'[:and [:= :level "error"] [:not [:= :service "{other}"]] [:>= :http.status 500]]',
-            lambda r: level(r) == "error" and r.get("service") != other and (field_of(r, status) or 0) >= 500,
-            sql=f"level = 'error' and service <> '{other}' and status >= 500",
+            (Level("error"), Service(other, other=True), StatusFrom(500)),
         ),
-        Question(
-            "word prefix",
-            '[:phrase :message "time*"]',
-            lambda r: any(word.startswith("time") for word in words(message(r))),
-            sql=r"MATCH(message, '(?i)(^|[^a-z0-9])time')",
-        ),
-        Question(
-            "substring across words",
-            '[:contains :message "tion reset by"]',
-            lambda r: "tion reset by" in message(r),
-            sql="message like '%tion reset by%'",
-        ),
-        Question(
-            "count by level",
-            None,
-            _always,
-            groups=":group-by [:level] :aggregate {:n [:count]}",
-            group=by_level,
-            read=lambda rows: {r["level"]: r["n"] for r in rows},
-            select="select level, count(*) from logs group by level",
-        ),
-        Question(
-            "per minute by level",
-            None,
-            _always,
-            groups=':group-by [:level [:bucket :timestamp "1m"]] :aggregate {:n [:count]}',
-            group=by_minute,
-            read=lambda rows: {(r["level"], us(r["timestamp"])): r["n"] for r in rows},
-            select=f"select level, ts - ts % {MINUTE_US} as m, count(*) from logs group by level, m",
-        ),
-        Question(
-            "top 10 services, avg and p95",
-            None,
-            _always,
-            groups=(
-                ":group-by [:service]"
-                " :aggregate {:n [:count] :avg [:avg :latency_ms] :p95 [:percentile :latency_ms 95]}"
-                " :order-by [[:n :desc]] :limit 10"
-            ),
-            group=slow,
-            read=lambda rows: [(r["service"], r["n"], r["avg"]) for r in rows],
-            select=(
-                "select service, count(*) as n, avg(latency), QUANTILE(latency, 0.95)"
-                " from logs group by service order by n desc, service limit 10"
-            ),
-        ),
+        Question("word prefix", (WordPrefix("time"),)),
+        Question("regex across two words", (Pattern(r"connection \w+ by p[a-z]+r", "connection "),)),
+        Question("substring across words", (Substring("tion reset by"),)),
+        Question("count by level", groups=CountBy(level=True)),
+        Question("count by level of one hour", time=hour, groups=CountBy(level=True)),
+        Question("per minute by level", groups=CountBy(level=True, minute=True)),
+        Question("per minute of one hour", time=hour, groups=CountBy(minute=True)),
+        Question("top 10 services with avg and p95", groups=TopServices()),
     ]

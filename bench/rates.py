@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bench.server import Client
+from bench.client import Client
 
 RECORD = (
     b'{"level":"info","service":"search","host":"search-1","latency_ms":12.5,'
