@@ -91,6 +91,10 @@ class FrameCache:
             self._frames.move_to_end(key)
             return found[1]
 
+    def has(self, key: tuple[int, int]) -> bool:
+        """Whether a frame is kept."""
+        return key in self._frames
+
     def put(self, key: tuple[int, int], segment: SegmentData, frame: FrameRecords, size: int) -> None:
         """Keep a frame that takes so many bytes."""
         with self._lock:
@@ -162,17 +166,26 @@ class StreamData:
         self._firsts = [segment.first for segment in segments]
         self._cache = cache
 
-    def fetch(self, numbers: Sequence[int]) -> list[Stored | None]:
-        """The records of these numbers, in their order; None for one that cannot be read."""
+    def fetch(self, numbers: Sequence[int], *, keep: bool = True) -> list[Stored | None]:
+        """The records of these numbers, in their order; None for one that cannot be read.
+
+        Args:
+            numbers: The records.
+            keep: Whether the frames are likely to be wanted again soon. Those of one who goes through everything would
+                only drive others out of the cache.
+        """
         found: list[Stored | None] = [None] * len(numbers)
         groups = list(self._by_frame(numbers))
-        if len(groups) < SCATTERED_FRAMES_MIN:
-            self._read(groups, found, keep=True)
+        apart = [group for group in groups if not self._is_kept(group)]
+        if len(apart) < SCATTERED_FRAMES_MIN or READERS == 1:
+            self._read(groups, found, keep=keep)
             return found
-        # Each of many frames is read for a few records: they would only drive others out of the cache, and threads
-        # help, because decompression lets go of the interpreter.
-        list(_readers().map(lambda at: self._read(groups[at::READERS], found, keep=False), range(READERS)))
+        # Threads help where many frames are unpacked, because that lets go of the interpreter.
+        list(_readers().map(lambda at: self._read(groups[at::READERS], found, keep=keep), range(READERS)))
         return found
+
+    def _is_kept(self, group: _FramePlaces) -> bool:
+        return self._cache.has((id(group.segment), group.header.offset))
 
     def _by_frame(self, numbers: Sequence[int]) -> Iterator[_FramePlaces]:
         """The frames that hold these numbers, each with the places of its numbers."""

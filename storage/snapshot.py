@@ -235,15 +235,20 @@ class Snapshot:
         """
         self.stop.check()
 
-    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
-        """The records at these addresses, in their order; those that cannot be read are left out and counted."""
+    def fetch(self, addresses: Iterable[Address], *, keep: bool = True) -> list[Stored]:
+        """The records at these addresses, in their order; those that cannot be read are left out and counted.
+
+        Args:
+            addresses: The records.
+            keep: Whether others near them are likely to be wanted soon.
+        """
         self.check_deadline()
         begun_s = time.perf_counter()
         wanted = list(addresses)
         out: list[Stored | None] = [None] * len(wanted)
         for stream in {address.stream for address in wanted}:
             places = [i for i, address in enumerate(wanted) if address.stream == stream]
-            stored = self._data[stream].fetch([wanted[i].number for i in places])
+            stored = self._data[stream].fetch([wanted[i].number for i in places], keep=keep)
             for i, record in zip(places, stored, strict=True):
                 out[i] = record
         found = [record for record in out if record is not None]

@@ -20,6 +20,7 @@ from storage.combining import all_of, any_of
 
 EVERY = "*"  # the path of every string of a record
 _WALKS_MAX = 2  # over all terms for one condition: each takes long, and more narrow little
+_FEW_SHARE = 50  # one record of so many: reading those takes less time than walking over the words of all
 _ALTERNATIVES_MAX = 16  # in one pattern; the engine gives up on large ones
 _PATTERN_CHARACTERS_MAX = 64  # of a text within a pattern, for the same reason; shared by alternatives
 _PART_CHARACTERS_MAX = 8  # of a part of a word
@@ -205,22 +206,29 @@ class TextQueries(ColumnQueries):
     def _pieces(self, needs: Sequence[Sequence[Piece]]) -> Pair:
         """Messages with one piece of each clause: the words that they imply narrow the candidates."""
         narrowed: list[Query] = []
-        walks = 0
+        walked: list[Sequence[tuple[list[Query], list[str]]]] = []
         # Those of long pieces first: they narrow most, and only so many walks over all words are worth while.
         for clause in sorted(needs, key=lambda clause: -min(len(piece.text) for piece in clause)):
             implied = [self._implied_words(piece, _room(len(clause))) for piece in clause]
             if not all(queries or shapes for queries, shapes in implied):
                 continue
-            walk = any(shape.startswith(EVERYTHING) for _, shapes in implied for shape in shapes)
-            if walk and walks == _WALKS_MAX:
+            if any(shape.startswith(EVERYTHING) for _, shapes in implied for shape in shapes):
+                walked.append(implied)
                 continue
             query = self._one_implied(implied)
             if query is not None:
                 narrowed.append(query)
-                walks += walk
+        if not (narrowed and walked and self._are_few(all_of(narrowed))):
+            queries = [self._one_implied(implied) for implied in walked[:_WALKS_MAX]]
+            narrowed += [query for query in queries if query is not None]
         if not narrowed:
             return self._unknown()
         return any_of([all_of(narrowed), self._flag(ix.LONG_WORD)]), self._none
+
+    def _are_few(self, query: Query) -> bool:
+        """Whether so few records match that reading them costs less than a walk over all words to have fewer."""
+        found = self._searcher.search(query, limit=1, count=True).count  # type: ignore[attr-defined]
+        return int(found or 0) * _FEW_SHARE <= self._searcher.num_docs
 
     def _one_implied(self, implied: Sequence[tuple[list[Query], list[str]]]) -> Query | None:
         """Messages with the words that one of some pieces implies; None where the engine cannot look for them."""

@@ -97,7 +97,7 @@ class Matching:
         found: list[Stored] = []
         held = 0
         looked: Stored | None = None
-        step = limit if self.exact else max(limit, _FIRST_STEP)
+        step = limit if self.exact else limit + _SPARE
         try:
             while len(found) < limit:
                 addresses = self.snapshot.newest(
@@ -125,7 +125,7 @@ class Matching:
     def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[tuple[Record, int]]:
         for addresses in self.snapshot.scan(query):
             for piece in _pieces(addresses):
-                for stored in self.snapshot.fetch(piece):
+                for stored in self.snapshot.fetch(piece, keep=False):
                     record = record_of(stored)
                     if not trusted:
                         self.snapshot.check_deadline()
@@ -148,5 +148,6 @@ def _pieces(addresses: list[Address]) -> Iterator[list[Address]]:
 
 
 _FETCHED_MAX = 256  # records in memory at once that were not checked yet; each may have a megabyte
-_FIRST_STEP = 256  # candidates read before looking for more: few pages need a second round
+_SPARE = 32  # candidates read beyond a page's length at first: of a narrow condition nearly all pass
+_FIRST_STEP = 256  # and at least so many in the second round
 _STEP_MAX = 8192  # and at most so many at once
