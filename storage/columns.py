@@ -18,6 +18,7 @@ from storage.combining import all_of, any_of, but_not
 Value = str | int | float | bool
 Pair = tuple[Query, Query]
 
+STREAM_NAMES_MAX = 60_000  # in one index; there are far fewer streams
 LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
 LISTED_FIRST = 2_000  # of them are listed to see whether there are more, and how long they are
 LISTED_BYTES_MAX = 64 << 20  # that all of them may take, by the length of the first
@@ -137,7 +138,7 @@ class ColumnQueries:
             return self.none()  # neither is a string
         if path == "_stream":
             names = self._searcher.aggregate(
-                self._all, {"names": {"terms": {"field": ix.STREAM, "size": LISTED_VALUES_MAX}}}
+                self._all, {"names": {"terms": {"field": ix.STREAM, "size": STREAM_NAMES_MAX}}}
             )["names"]["buckets"]
             fitting = [Query.term_query(self._schema, ix.STREAM, b["key"]) for b in names if fits(b["key"])]
             return self._exact(any_of(fitting))
