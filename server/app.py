@@ -64,6 +64,7 @@ from storage.documents import Documents
 from storage.metadata import Metadata
 from storage.notifications import Notifications
 from storage.paths import DataDirectory
+from storage.scrub_tables import ScrubTables
 from storage.store import Store
 
 DOCUMENT_THREADS = (
@@ -148,7 +149,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/apply", Applied(configuration, document_threads)),
         ("/v1/export", Exported(configuration, document_threads)),
         ("/healthz", Health()),
-        ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest)),
+        ("/readyz", Ready(parts.settings.data, parts.store, parts.ingest, ScrubTables(parts.metadata))),
     ):
         app.add_route(path, resource)
     return app

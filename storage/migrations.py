@@ -178,4 +178,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX notifications_of_channel ON notifications (channel, state, id)",
     ),
+    # Where the scrub is, and what it found that nothing could be done about.
+    (
+        """
+        CREATE TABLE scrub (
+            begun_us   INTEGER NOT NULL,  -- when the round began
+            read_bytes INTEGER NOT NULL,  -- in it
+            stream     TEXT NOT NULL,     -- the file that is being read
+            first      INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            file       TEXT NOT NULL,
+            offset     INTEGER NOT NULL,  -- how much of it is read, and the checksum of that
+            crc        INTEGER NOT NULL,
+            ended      INTEGER NOT NULL CHECK (ended IN (0, 1)),  -- the file
+            whole      INTEGER NOT NULL CHECK (whole IN (0, 1))   -- the round
+        ) STRICT
+        """,
+        """
+        CREATE TABLE scrub_findings (
+            stream     TEXT NOT NULL,
+            first      INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            path       TEXT PRIMARY KEY,
+            code       TEXT NOT NULL,
+            message    TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
 )

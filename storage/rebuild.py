@@ -68,7 +68,7 @@ def rebuild(
             lock = hold_lock(data.root / "indexer.lock", "another process indexes this data directory")
         except StoreLocked:
             if wanted is None:
-                wanted = _mark(directory, names)
+                wanted = mark(directory, names)
             left = _unfinished(directory, wanted)
             tell(len(wanted) - left, len(wanted), 0, 0)
             if not left:
@@ -87,7 +87,7 @@ def _rebuild_here(directory: StreamDirectory, names: Collection[Name], tell: Tel
     indexer = StreamIndexer(directory, time.monotonic)
     try:
         indexer.step()
-        wanted = _mark(directory, names)
+        wanted = mark(directory, names)
         while indexer.step():
             left = _unfinished(directory, wanted)
             tell(len(wanted) - left, len(wanted), *(indexer.mending or (0, 0)))
@@ -96,11 +96,15 @@ def _rebuild_here(directory: StreamDirectory, names: Collection[Name], tell: Tel
         indexer.close()
 
 
-def _mark(directory: StreamDirectory, names: Collection[Name]) -> set[Name]:
-    """Ask for indexes to be made anew; which they are."""
+def mark(directory: StreamDirectory, names: Collection[Name]) -> set[Name]:
+    """Ask for indexes to be made anew, all of a stream where none is named; which they are.
+
+    Raises:
+        UnknownStream: there is no such stream.
+    """
     marked: set[Name] = set()
 
-    def mark(catalog: Catalog) -> Catalog:
+    def marked_in(catalog: Catalog) -> Catalog:
         marked.clear()
         entries = []
         for entry in catalog.segments:
@@ -111,7 +115,7 @@ def _mark(directory: StreamDirectory, names: Collection[Name]) -> set[Name]:
                 entries.append(entry)
         return catalog.model_copy(update={"segments": tuple(entries)})
 
-    edit(directory, mark)
+    edit(directory, marked_in)
     return marked
 
 

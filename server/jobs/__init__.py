@@ -7,5 +7,6 @@ from server.jobs.compaction import COMPACTION
 from server.jobs.deletion import DELETION
 from server.jobs.housekeeping import HOUSEKEEPING
 from server.jobs.retention import RETENTION
+from server.jobs.scrub import SCRUB
 
-JOBS: dict[str, Job] = {job.kind: job for job in (RETENTION, COMPACTION, DELETION, HOUSEKEEPING)}
+JOBS: dict[str, Job] = {job.kind: job for job in (RETENTION, COMPACTION, DELETION, HOUSEKEEPING, SCRUB)}

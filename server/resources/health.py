@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,15 @@ from server.errors import error_item
 from server.ingest import Ingest
 from server.space import HINT
 from storage.errors import UnknownStream
+from storage.scrub_tables import ScrubTables
 from storage.store import Store
 
 HEARTBEAT_FILE = "indexer.alive"
 HEARTBEAT_S = 1.0
 HEARTBEAT_STALE_S = 10.0  # a large commit may hold the indexer for some seconds
+FINDINGS_SHOWN_MAX = 20
+
+log = logging.getLogger(__name__)
 
 
 class Health:
@@ -35,10 +42,11 @@ class Health:
 class Ready:
     """Whether records can come in and become searchable, and what else one should know."""
 
-    def __init__(self, data: Path, store: Store, ingest: Ingest) -> None:
+    def __init__(self, data: Path, store: Store, ingest: Ingest, scrub: ScrubTables) -> None:
         self._heartbeat = data / HEARTBEAT_FILE
         self._store = store
         self._ingest = ingest
+        self._scrub = scrub
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """200 when all works, perhaps with warnings; 503 with the reason when not."""
@@ -47,7 +55,7 @@ class Ready:
         body = {
             "status": "not ready" if problems else "ready",
             "errors": problems,
-            "warnings": self._warnings(streams),
+            "warnings": self._warnings(streams) + await asyncio.to_thread(self._scrubbed),
             "streams": streams,
         }
         resp.status = falcon.HTTP_503 if problems else falcon.HTTP_200
@@ -99,4 +107,21 @@ class Ready:
                 warnings.append(
                     error_item("index-rebuilding", message, "answers say that they are not complete")
                 )
+        return warnings
+
+    def _scrubbed(self) -> list[dict[str, Any]]:
+        """What the scrub found that is in no catalog."""
+        try:
+            found = self._scrub.findings()
+        except sqlite3.Error as error:
+            log.error("cannot see what the scrub found: %s", error)  # noqa: TRY400
+            return []
+        shown = found[:FINDINGS_SHOWN_MAX]
+        warnings = [
+            error_item("scrub-finding", f"{one.path}: {one.message}", "the rest is served; see klomp check")
+            for one in shown
+        ]
+        if len(found) > len(shown):
+            more = f"and {len(found) - len(shown)} more files"
+            warnings.append(error_item("scrub-finding", more, "klomp check lists all"))
         return warnings

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -17,11 +18,13 @@ from server.streams import StreamAdmin
 from storage.catalog import load_catalog
 from storage.metadata import Metadata
 from storage.paths import DataDirectory
+from storage.scrub_tables import ScrubTables
 from storage.store import Store
 from storage.stream_settings import RotationSettings
 from tests.storage.test_indexer import index, write
 from tests.storage.test_own_views import names_of, opened
 from tests.storage.test_retention import deleted_files
+from tests.support.failing_disk import Unreadable
 
 NOW_US = 1_767_225_600_000_000
 
@@ -208,6 +211,28 @@ def test_a_deletion_is_not_done_while_its_records_go_into_another_segment(contex
     making.root.rmdir()
     JOBS["deletion"].run(context)
     assert context.metadata.deletions()[0].state == "done"
+
+
+def test_the_scrub_tells_what_it_found_once_and_ready_as_long_as_it_is_so(context, monkeypatch, caplog):
+    write(context.data, 300, segment_bytes_max=2500)
+    index(context.data)
+    stream = context.data.stream("main")
+    entry = load_catalog(stream.catalog).segments[0]
+    path = stream.segment(entry.first).data
+
+    def after(days):
+        return JOBS["scrub"].run(replace(context, now_us=lambda: NOW_US + days * 86_400 * 1_000_000))
+
+    with monkeypatch.context() as patch:
+        Unreadable(path, 100, 101).install(patch)
+        (found,) = after(0)["found"]
+        assert (found["code"], found["stream"]) == ("unreadable", "main")
+        assert after(7)["round"]["done"]
+        begun = after(14)
+        assert (begun["found_count"], begun["round"]["done"]) == (0, False)
+        assert begun["round"]["read_bytes"] > 0
+    assert len([one for one in caplog.records if "the scrub found" in one.message]) == 1
+    assert [one.path for one in ScrubTables(context.metadata).findings()] == [found["path"]]
 
 
 def test_housekeeping_removes_what_is_left(context):

@@ -12,6 +12,7 @@ import pytest
 
 from storage.catalog import load_catalog
 from storage.paths import DataDirectory
+from tests.storage.test_check import flip, headers
 from tests.support.killing import Ledger, found, load
 from tests.support.serving import KLOMP, Serving
 
@@ -48,6 +49,45 @@ def test_a_check_beside_a_server_under_load_finds_nothing(serving):
             report = orjson.loads(klomp("check", "--data", serving.data, "--format", "json"))
             assert report["findings"] == []
     assert "all is well" in klomp("check", "--data", serving.data)
+
+
+def test_the_scrub_finds_what_went_bad_under_a_running_server(serving):
+    serving.request("PUT", "/v1/streams/app", orjson.dumps({"rotation": {"records_max": 1000}}))
+    for start in range(0, 3000, 1000):
+        serving.ingest([{"n": n, "message": f"record {n}"} for n in range(start, start + 1000)], "app")
+    stream = DataDirectory(serving.data).stream("app")
+    deadline = time.monotonic() + 30
+    while not (entry := load_catalog(stream.catalog).segments[0]).sealed:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    folder = stream.segment(entry.first)
+    flip(folder.data, headers(folder.data, entry.first)[0].offset + 100)
+    flip(next(folder.index.glob("*.term")), 30)
+    serving.request("POST", "/v1/jobs/scrub/run")
+    found = None
+    while not found:
+        assert time.monotonic() < deadline
+        runs = serving.request("GET", "/v1/jobs?kind=scrub")[1]["jobs"]
+        found = next((run["outcome"]["found"] for run in runs if (run["outcome"] or {}).get("found")), None)
+        assert serving.request("POST", "/v1/query", "{:from :app :limit 9}")[0] == 200
+    assert [(one["stream"], one["code"]) for one in found] == [
+        ("app", "data-damaged"),
+        ("app", "index-damaged"),
+    ]
+    while True:
+        ready = serving.request("GET", "/readyz")[1]
+        answer = serving.query("{:from :app :aggregate {:n [:count]}}")
+        if not ready["streams"]["app"]["rebuilding"]:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert ready["streams"]["app"]["damaged"] == 1
+    assert [warning["code"] for warning in ready["warnings"]] == ["data-damaged"]
+    answer = serving.query("{:from :app :aggregate {:n [:count]}}")
+    assert answer["complete"] is False
+    assert 2000 <= answer["rows"][0]["n"] < 3000
+    report = orjson.loads(klomp("check", "--data", serving.data, "--format", "json", code=2))
+    assert {finding["code"] for finding in report["findings"]} == {"data-damaged"}
 
 
 def test_a_check_after_kill_9_finds_nothing_that_loses_records(serving):

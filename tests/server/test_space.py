@@ -18,7 +18,9 @@ from server.settings import Settings
 from server.space import FreeSpace
 from storage.catalog import Catalog, SegmentEntry
 from storage.errors import DiskNearlyFull
+from storage.metadata import Metadata
 from storage.paths import DataDirectory
+from storage.scrub_tables import ScrubTables
 from storage.store import Store
 
 
@@ -83,12 +85,14 @@ def serve(tmp_path, script, space=None):
         app = falcon.asgi.App()
         errors.install(app)
         app.add_route("/logs", Logs(ingest, store, Settings(data=tmp_path)))
-        app.add_route("/readyz", Ready(tmp_path, store, ingest))
+        metadata = Metadata(data.metadata)
+        app.add_route("/readyz", Ready(tmp_path, store, ingest, ScrubTables(metadata)))
         try:
             async with ASGIConductor(app) as conductor:
                 await script(conductor)
         finally:
             await asyncio.to_thread(ingest.close)
+            metadata.close()
 
     asyncio.run(run())
 
