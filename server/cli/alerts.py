@@ -6,7 +6,7 @@ import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import client_failures, counted, url_option
+from server.cli.common import client_failures, counted, format_option, url_option
 from server.cli.refusals import refusals_shown
 from server.cli.table import print_table
 from server.client import Client
@@ -19,7 +19,7 @@ COLUMNS = ("state", "since", "rule", "labels", "summary")
 @click.option(
     "--match", "matchers", multiple=True, help='Of a label, such as service=auth or host=~"web-.*".'
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 @url_option
 def alerts(*, every: bool, matchers: tuple[str, ...], form: str, url: str) -> None:
     """List the alerts that are pending or fire."""

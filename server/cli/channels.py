@@ -5,24 +5,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import Failure, client_failures, counted
-from server.cli.question import exit_rendered
+from server.cli.common import Failure, client_failures, counted, url_option
+from server.cli.refusals import refusals_shown
+from server.cli.saved import CHANNELS, document_path
 from server.cli.table import print_table
-from server.client import DEFAULT_URL, Client, RefusedError
+from server.client import Client
 
 STATES = ("pending", "failed", "sent", "dead")
 
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "--url", envvar="KLOMP_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."
-)
+@url_option
 @click.pass_context
 def channels(context: click.Context, *, url: str) -> None:
     r"""List the channels of notifications; set, try and look at them.
@@ -37,7 +35,7 @@ def channels(context: click.Context, *, url: str) -> None:
     context.obj = url
     if context.invoked_subcommand is None:
         with client_failures(), Client(url) as client:
-            rows = client.call("GET", "/v1/channels")["channels"]
+            rows = client.call("GET", CHANNELS)["channels"]
         print_table(Console(), rows, ("name", "type", "url", "version", "author", "saved"))
         click.echo(counted(len(rows), "channel"))
 
@@ -48,7 +46,7 @@ def channels(context: click.Context, *, url: str) -> None:
 def show(url: str, name: str) -> None:
     """Show one: its settings without secrets, how it fares, what it was sent."""
     with client_failures(), Client(url) as client:
-        found = client.call("GET", f"/v1/channels/{_quoted(name)}")
+        found = client.call("GET", document_path(CHANNELS, name))
     shown = {key: found[key] for key in ("name", "version", "settings", "breaker", "notifications")}
     click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
 
@@ -60,13 +58,8 @@ def show(url: str, name: str) -> None:
 def put(url: str, name: str, file: Path) -> None:
     """Set one from a file of EDN or JSON."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    with client_failures(), Client(url) as client:
-        try:
-            found = client.put(f"/v1/channels/{_quoted(name)}", text)
-        except RefusedError as error:
-            if error.rendered is None:
-                raise
-            exit_rendered(error.rendered)
+    with client_failures(), refusals_shown(), Client(url) as client:
+        found = client.put(document_path(CHANNELS, name), text)
     click.echo(f"channel {name} has version {found['version']}")
 
 
@@ -76,7 +69,7 @@ def put(url: str, name: str, file: Path) -> None:
 def delete(url: str, name: str) -> None:
     """Take one away. Its versions stay."""
     with client_failures(), Client(url) as client:
-        client.call("DELETE", f"/v1/channels/{_quoted(name)}")
+        client.call("DELETE", document_path(CHANNELS, name))
     click.echo(f"channel {name} is gone")
 
 
@@ -86,7 +79,7 @@ def delete(url: str, name: str) -> None:
 def test(url: str, name: str) -> None:
     """Send a notification that says it is a test; exit code 2 where it does not arrive."""
     with client_failures(), Client(url) as client:
-        outcome = client.post(f"/v1/channels/{_quoted(name)}/test", {})
+        outcome = client.post(f"{document_path(CHANNELS, name)}/test", {})
     if not outcome["ok"]:
         raise Failure(f"it did not arrive: {outcome['detail']}")
     click.echo(f"sent: {outcome['detail']} ({outcome['took_ms']:.0f} ms)")
@@ -120,13 +113,9 @@ def history(url: str, *, state: str | None, channel: str | None, rule: str | Non
 def resend(url: str, name: str) -> None:
     """Send again all that was given up."""
     with client_failures(), Client(url) as client:
-        resent = client.post(f"/v1/channels/{_quoted(name)}/resend", {})["resent"]
+        resent = client.post(f"{document_path(CHANNELS, name)}/resend", {})["resent"]
     click.echo(f"{counted(resent, 'notification')} will be sent again")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "error": row["error"] or ""}
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")

@@ -1,7 +1,7 @@
 """What the subcommands share: options, exit with an error, numbers and durations as people write them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,6 +13,10 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 url_option: Callable[[Decorated], Decorated] = click.option(
     "--url", envvar="KLOMP_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."
+)
+
+format_option: Callable[[Decorated], Decorated] = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 
 
@@ -55,6 +59,17 @@ def sized(size_bytes: float) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:.1f} TiB"
+
+
+def warn(warnings: Iterable[Mapping[str, str]]) -> None:
+    """Print a server's warnings, `{"message": …, "hint": …}`, on standard error."""
+    for warning in warnings:
+        click.echo(f"warning: {visible(with_hint(warning))}", err=True)
+
+
+def with_hint(warning: Mapping[str, str]) -> str:
+    """A warning and what to do about it, where it says that."""
+    return f"{warning['message']}; {warning['hint']}" if warning.get("hint") else str(warning["message"])
 
 
 def visible(text: str) -> str:

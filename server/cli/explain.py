@@ -7,11 +7,12 @@ from typing import Any
 import click
 import orjson
 
-from dsl.errors import QueryError
-from server.cli.common import Failure, client_failures, url_option
-from server.cli.question import exit_rendered, question_options, question_text, whole_question
+from server.cli.common import client_failures, url_option
+from server.cli.folder import engine_over
+from server.cli.question import question_options, question_text, whole_question
+from server.cli.refusals import refusals_shown
 from server.cli.tree import explanation_lines
-from server.client import Client, RefusedError
+from server.client import Client
 
 
 @click.command
@@ -43,36 +44,15 @@ def explain(
     Exit code: 0 explained, 2 a mistake in the question or no answer.
     """  # noqa: D301  # \b keeps lines as they are
     text = whole_question(question_text(question, file), streams, last, limit)
-    found = (
-        _ask_server(text, url, after, run=run) if data is None else _ask_folder(text, data, after, run=run)
-    )
+    if data is None:
+        with client_failures(), refusals_shown(), Client(url) as client:
+            found = client.explain(text, after=after, run=run)
+    else:
+        with engine_over(data, text) as engine:
+            found = engine.explain(text, after=after, run=run)
     if form == "json":
         option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
         click.echo(orjson.dumps(found, option=option).decode())
         return
     for line in explanation_lines(found):
         click.echo(line)
-
-
-def _ask_server(text: str, url: str, after: str | None, *, run: bool) -> dict[str, Any]:
-    with client_failures():
-        try:
-            with Client(url) as client:
-                return client.explain(text, after=after, run=run)
-        except RefusedError as error:
-            if error.rendered is None:
-                raise
-            exit_rendered(error.rendered)
-
-
-def _ask_folder(text: str, data: Path, after: str | None, *, run: bool) -> dict[str, Any]:
-    from server.embedded import open_embedded  # noqa: PLC0415  # the whole store: only where it is asked in here
-    from storage.errors import StoreError  # noqa: PLC0415
-
-    try:
-        with open_embedded(data) as engine:
-            return engine.explain(text, after=after, run=run)
-    except QueryError as error:
-        exit_rendered(error.render(text))
-    except StoreError as error:
-        raise Failure(error.message, error.hint or None) from error

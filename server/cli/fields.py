@@ -8,11 +8,11 @@ import click
 import orjson
 from rich.console import Console
 
-from dsl.errors import QueryError
-from server.cli.common import Failure, client_failures, counted, grouped, url_option, visible
-from server.cli.question import exit_rendered
+from server.cli.common import client_failures, counted, format_option, grouped, url_option, warn
+from server.cli.folder import engine_over
+from server.cli.refusals import refusals_shown
 from server.cli.table import print_table
-from server.client import Client, RefusedError
+from server.client import Client
 
 COLUMNS = ("field", "type", "records", "distinct", "values")
 VALUES_SHOWN = 5
@@ -29,7 +29,7 @@ VALUE_CHARACTERS_MAX = 24  # of each value in the table
 @click.option(
     "--values", type=click.IntRange(0), default=VALUES_SHOWN, show_default=True, help="Of each field."
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 @click.option("--width", type=click.IntRange(0), help="Of the table; 0 is as wide as it gets.")
 @click.option(
     "--data",
@@ -77,35 +77,19 @@ def _ask_server(
     parameters = [(name, text) for name, text in said.items() if text is not None]
     parameters += [("name", name) for name in names]
     parameters.append(("values", str(values)))
-    with client_failures():
-        try:
-            with Client(url) as client:
-                return client.call(
-                    "GET", f"/v1/streams/{quote(stream, safe='')}/fields", parameters=parameters
-                )
-        except RefusedError as error:
-            if error.rendered is None:
-                raise
-            exit_rendered(error.rendered)
+    path = f"/v1/streams/{quote(stream, safe='')}/fields"
+    with client_failures(), refusals_shown(), Client(url) as client:
+        return client.call("GET", path, parameters=parameters)
 
 
 def _ask_folder(
     data: Path, stream: str, said: dict[str, str | None], names: tuple[str, ...], values: int
 ) -> dict[str, Any]:
-    from server.embedded import open_embedded  # noqa: PLC0415  # the whole store: only where it is asked in here
-    from server.engine.asked import Asked  # noqa: PLC0415
+    from server.engine.asked import Asked  # noqa: PLC0415  # the whole store: only where it is asked in here
     from server.engine.fields import Fields, Wanted, fields_query  # noqa: PLC0415
-    from storage.errors import StoreError  # noqa: PLC0415
 
-    try:
-        with open_embedded(data) as engine:
-            return Fields(engine).of(
-                stream, fields_query(stream, said), Wanted(values, names or None), Asked()
-            )
-    except QueryError as error:
-        exit_rendered(error.render())
-    except StoreError as error:
-        raise Failure(error.message, error.hint or None) from error
+    with engine_over(data) as engine:
+        return Fields(engine).of(stream, fields_query(stream, said), Wanted(values, names or None), Asked())
 
 
 def _print(found: dict[str, Any], width: int | None) -> None:
@@ -125,9 +109,7 @@ def _print(found: dict[str, Any], width: int | None) -> None:
     click.echo(f"{counted(len(rows), 'field')} · {records} · {found['took_ms']:.1f} ms")
     if not found["complete"]:
         click.echo("warning: the answer is not complete", err=True)
-    for warning in found.get("warnings", ()):
-        hint = f"; {warning['hint']}" if "hint" in warning else ""
-        click.echo(f"warning: {visible(warning['message'] + hint)}", err=True)
+    warn(found.get("warnings", ()))
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:

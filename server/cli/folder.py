@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from server.cli.common import Failure, sized
+from dsl.errors import QueryError
+from server.cli.common import Decorated, Failure, sized
+from server.cli.question import exit_rendered
+from storage.errors import StoreError
 from storage.paths import DataDirectory
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from server.engine import Engine
 
 SHOW_EVERY_S = 0.2
 
@@ -26,6 +31,25 @@ data_option: Callable[[Decorated], Decorated] = click.option(
     type=click.Path(path_type=Path),
     help="The folder that holds everything; a server may run on it.",
 )
+
+
+@contextmanager
+def engine_over(path: Path, text: str | None = None) -> Iterator[Engine]:
+    """What answers questions to a folder, with no server; within it, what goes wrong ends the command.
+
+    Args:
+        path: The folder.
+        text: What is asked, to show mistakes in.
+    """
+    from server.embedded import open_embedded  # noqa: PLC0415  # the whole store: only where it is asked in here
+
+    try:
+        with open_embedded(path) as engine:
+            yield engine
+    except QueryError as error:
+        exit_rendered(error.render(text))
+    except StoreError as error:
+        raise Failure(error.message, error.hint or None) from error
 
 
 def data_directory(path: Path, failure: type[Failure] = Failure) -> DataDirectory:

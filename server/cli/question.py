@@ -1,19 +1,16 @@
 """The question of a command: whole, or a predicate that options complete; typed, in a file or on standard input."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
 from dsl.errors import QueryError
 from dsl.reader import read
-from server.cli.common import Failure, visible
+from server.cli.common import Decorated, Failure, visible
 from server.encode import edn
 from storage.paths import STREAM_NAME
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def question_options(function: Decorated) -> Decorated:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import click
 import orjson
 from rich.console import Console
 
 from dsl.errors import QueryError
-from server.cli.common import Failure, client_failures, counted, url_option, visible
+from server.cli.common import Failure, client_failures, counted, format_option, url_option, visible, warn
 from server.cli.refusals import refusals_shown
+from server.cli.saved import RULES, author, content_type, document_path
 from server.cli.table import print_table
 from server.client import Client
-
-ROOT = "/v1/rules"
-format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
 
 
 @click.group(invoke_without_command=True)
@@ -48,7 +42,7 @@ def rules(context: click.Context) -> None:
 def list_rules(*, form: str, url: str) -> None:
     """List the rules and how they stand."""
     with client_failures(), Client(url) as client:
-        rows = client.call("GET", ROOT)["rules"]
+        rows = client.call("GET", RULES)["rules"]
     if form == "json":
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
@@ -77,7 +71,7 @@ def show(*, name: str, version: int | None, form: str, url: str) -> None:
     """Print a rule as it was saved; with --format json also how it stands."""
     parameters = [] if version is None else [("version", str(version))]
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("GET", _path(name), parameters=parameters)
+        found = client.call("GET", document_path(RULES, name), parameters=parameters)
     if found.get("deleted"):
         raise Failure(f"version {found['version']} is the deletion of {name}")
     click.echo(found["text"] if form == "edn" else orjson.dumps(found, option=orjson.OPT_INDENT_2))
@@ -91,13 +85,13 @@ def show(*, name: str, version: int | None, form: str, url: str) -> None:
 @url_option
 def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url: str) -> None:
     """Save a rule from a file; - is standard input."""
-    headers = {"Content-Type": _type(as_json), **_author()}
+    headers = {**content_type(as_json=as_json), **author()}
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("PUT", _path(name), body=file.read(), headers=headers)
+        found = client.call("PUT", document_path(RULES, name), body=file.read(), headers=headers)
     click.echo(f"saved {found['name']}, version {found['version']}")
-    _warn(found["warnings"])
+    warn(found["warnings"])
 
 
 @rules.command
@@ -106,7 +100,7 @@ def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url
 def delete(*, name: str, url: str) -> None:
     """Delete a rule: its alerts end; its versions stay and can be restored."""
     with client_failures(), refusals_shown(), Client(url) as client:
-        client.call("DELETE", _path(name), headers=_author())
+        client.call("DELETE", document_path(RULES, name), headers=author())
     click.echo(f"deleted {name}")
 
 
@@ -122,10 +116,10 @@ def try_rule(*, file: BinaryIO, at: str | None, as_json: bool, form: str, url: s
     with client_failures(), refusals_shown(), Client(url) as client:
         found = client.call(
             "POST",
-            f"{ROOT}/test",
+            f"{RULES}/test",
             body=file.read(),
             parameters=parameters,
-            headers={"Content-Type": _type(as_json)},
+            headers=content_type(as_json=as_json),
         )
     if form == "json":
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
@@ -137,7 +131,7 @@ def try_rule(*, file: BinaryIO, at: str | None, as_json: bool, form: str, url: s
     ]
     print_table(Console(), shown, ("", *names))
     click.echo(f"{counted(len(shown), 'group')}, {found['fires']} would fire at {found['at']}")
-    _warn(found["warnings"])
+    warn(found["warnings"])
 
 
 @rules.command
@@ -150,14 +144,17 @@ def try_rule(*, file: BinaryIO, at: str | None, as_json: bool, form: str, url: s
 def replay(*, rule: str, since: str, until: str, as_json: bool, form: str, url: str) -> None:
     """Walk a rule over the past and print when it would have fired. RULE is a file, or the name of a saved rule."""
     parameters = [("since", f"now{since}" if since.startswith("-") else since), ("until", until)]
-    headers = {"Content-Type": _type(as_json)}
+    headers = content_type(as_json=as_json)
     with client_failures(), refusals_shown(), Client(url) as client:
         if Path(rule).is_file():
             body = Path(rule).read_bytes()
         else:
-            body, headers = client.call("GET", _path(rule))["text"].encode(), {"Content-Type": _type(False)}
+            body, headers = (
+                client.call("GET", document_path(RULES, rule))["text"].encode(),
+                content_type(as_json=False),
+            )
             parameters.append(("name", rule))
-        found = client.call("POST", f"{ROOT}/replay", body=body, parameters=parameters, headers=headers)
+        found = client.call("POST", f"{RULES}/replay", body=body, parameters=parameters, headers=headers)
     if form == "json":
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
@@ -219,28 +216,5 @@ def _beside(path: Path) -> Callable[[str], str]:
     return lambda other: (path.parent / other).read_text(encoding="utf-8")
 
 
-def _path(name: str) -> str:
-    return f"{ROOT}/{quote(name, safe='')}"
-
-
-def _type(as_json: bool) -> str:
-    return "application/json" if as_json else "application/edn"
-
-
 def _cell(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _warn(warnings: list[dict[str, str]]) -> None:
-    for one in warnings:
-        hint = f"; {one['hint']}" if one.get("hint") else ""
-        click.echo(f"warning: {visible(one['message'])}{visible(hint)}", err=True)
-
-
-def _author() -> dict[str, str]:
-    """Who runs the command, where the system knows."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        return {}
-    return {"X-Klomp-Author": name} if name.isascii() and name.isprintable() else {}

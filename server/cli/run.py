@@ -1,12 +1,11 @@
 """`klomp run NAME name=value …`: run a saved template with these values and print the answer."""
 
-from urllib.parse import quote
-
 import click
 
+from server.cli.answers import answer_of, answer_options, print_answer
 from server.cli.common import client_failures, url_option
-from server.cli.query import ENCODERS, answer_of, print_answer
 from server.cli.refusals import refusals_shown
+from server.cli.saved import TEMPLATES, document_path
 from server.client import Client
 
 
@@ -15,15 +14,7 @@ from server.client import Client
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]…")
 @click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
 @click.option("--render", is_flag=True, help="Show the query that would be asked, and ask nothing.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", *ENCODERS]),
-    help="How to print it. [default: table on a terminal, else ndjson]",
-)
-@click.option(
-    "--width", type=click.IntRange(0), help="Of the table; 0 is as wide as it gets. [default: the terminal's]"
-)
+@answer_options
 @url_option
 def run(
     *,
@@ -46,7 +37,7 @@ def run(
     Exit code: 0 answered, 2 a mistake in the values or no answer.
     """  # noqa: D301  # \b keeps lines as they are
     given = [_pair(value) for value in values]
-    path = f"/v1/templates/{quote(name, safe='')}"
+    path = document_path(TEMPLATES, name)
     with client_failures(), refusals_shown(), Client(url) as client:
         if render:
             click.echo(client.call("GET", f"{path}/render", parameters=given)["text"])

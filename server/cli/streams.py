@@ -4,7 +4,7 @@ import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import client_failures, counted, grouped, sized, url_option
+from server.cli.common import client_failures, counted, format_option, grouped, sized, url_option
 from server.cli.table import print_table
 from server.client import Client
 
@@ -12,7 +12,7 @@ COLUMNS = ("stream", "records", "size", "on disk", "first", "last")
 
 
 @click.command
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option
 @url_option
 def streams(*, form: str, url: str) -> None:
     """List the streams: the records of each, their size as written and on disk, and from when to when."""

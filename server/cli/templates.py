@@ -1,23 +1,17 @@
 """`klomp templates`: the saved templates of a server: list, show, save, delete, and their versions."""
 
-import getpass
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import Failure, client_failures, counted, url_option
+from server.cli.common import Failure, client_failures, counted, format_option, url_option
 from server.cli.refusals import refusals_shown
 from server.cli.run import run
+from server.cli.saved import TEMPLATES, author, content_type, document_path
 from server.cli.table import print_table
 from server.client import Client
-
-ROOT = "/v1/templates"
-format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
 
 
 @click.group(invoke_without_command=True)
@@ -43,7 +37,7 @@ def templates(context: click.Context) -> None:
 def list_templates(*, form: str, url: str) -> None:
     """List the templates with what they are for; those with a version of 0 are built in."""
     with client_failures(), Client(url) as client:
-        rows = client.call("GET", ROOT)["templates"]
+        rows = client.call("GET", TEMPLATES)["templates"]
     if form == "json":
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
@@ -69,7 +63,7 @@ def show(*, name: str, version: int | None, form: str, url: str) -> None:
     """Print a template as it was saved."""
     parameters = [] if version is None else [("version", str(version))]
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("GET", _path(name), parameters=parameters)
+        found = client.call("GET", document_path(TEMPLATES, name), parameters=parameters)
     if found.get("deleted"):
         raise Failure(f"version {found['version']} is the deletion of {name}")
     click.echo(
@@ -85,11 +79,11 @@ def show(*, name: str, version: int | None, form: str, url: str) -> None:
 @url_option
 def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url: str) -> None:
     """Save a template from a file; - is standard input."""
-    headers = {"Content-Type": "application/json" if as_json else "application/edn", **_author()}
+    headers = {**content_type(as_json=as_json), **author()}
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("PUT", _path(name), body=file.read(), headers=headers)
+        found = client.call("PUT", document_path(TEMPLATES, name), body=file.read(), headers=headers)
     click.echo(f"saved {found['name']}, version {found['version']}")
 
 
@@ -99,7 +93,7 @@ def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url
 def delete(*, name: str, url: str) -> None:
     """Delete a template; its versions stay and can be restored."""
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("DELETE", _path(name), headers=_author())
+        found = client.call("DELETE", document_path(TEMPLATES, name), headers=author())
     click.echo(f"deleted {name}; klomp templates restore {name} {found['version'] - 1} brings it back")
 
 
@@ -110,7 +104,7 @@ def delete(*, name: str, url: str) -> None:
 def versions(*, name: str, form: str, url: str) -> None:
     """List the versions of a template, the newest first."""
     with client_failures(), refusals_shown(), Client(url) as client:
-        rows = client.call("GET", f"{_path(name)}/versions")["versions"]
+        rows = client.call("GET", f"{document_path(TEMPLATES, name)}/versions")["versions"]
     if form == "json":
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
@@ -123,27 +117,14 @@ def versions(*, name: str, form: str, url: str) -> None:
 @url_option
 def restore(*, name: str, version: int, url: str) -> None:
     """Save an old version again, as the newest."""
-    headers = {"Content-Type": "application/json", **_author()}
+    headers = {**content_type(as_json=True), **author()}
     body = orjson.dumps({"version": version})
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("POST", f"{_path(name)}/restore", body=body, headers=headers)
+        found = client.call("POST", f"{document_path(TEMPLATES, name)}/restore", body=body, headers=headers)
     click.echo(f"restored {name}, now version {found['version']}")
 
 
 templates.add_command(run)
-
-
-def _path(name: str) -> str:
-    return f"{ROOT}/{quote(name, safe='')}"
-
-
-def _author() -> dict[str, str]:
-    """Who runs the command, where the system knows."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        return {}
-    return {"X-Klomp-Author": name} if name.isascii() and name.isprintable() else {}
 
 
 def _value(param: dict[str, Any]) -> str:

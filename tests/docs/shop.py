@@ -14,7 +14,7 @@ from dsl.errors import QueryError
 from dsl.parse import parse
 from dsl.printer import to_edn
 from server.answer import Answer
-from server.cli.query import _warnings
+from server.cli.answers import warnings_of
 from server.cli.table import print_table
 from tests.docs.blocks import ROOT
 from tests.support.stores import BuiltStore, built_store
@@ -51,7 +51,7 @@ def shown(answer: Answer) -> str:
         lines.append("no rows")
     if answer.total is not None:
         lines.append(f"{answer.total} total")
-    lines += [f"warning: {warning}" for warning in _warnings(answer)]
+    lines += [f"warning: {warning}" for warning in warnings_of(answer)]
     return "\n".join(lines) + "\n"
 
 
