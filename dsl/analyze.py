@@ -374,3 +374,6 @@ _READERS: dict[str, Callable[[Analysis, Form], Any]] = {
     "exact": _total,
 }
 """The keys of a query, and how the value of each is read."""
+
+QUERY_KEYS = tuple(_READERS)
+"""The keys that a query may have."""

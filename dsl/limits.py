@@ -14,15 +14,19 @@ def _bound(default: int, unit: str, reason: str) -> int:
 class Limits:
     """What one query may cost."""
 
-    text_characters_max: int = _bound(64 * 1024, "characters", "no question that a person asks is longer")
-    depth_max: int = _bound(64, "levels", "everything that walks a query may recurse")
+    text_characters_max: int = _bound(
+        64 * 1024, "characters of a query", "no question that a person asks is longer"
+    )
+    depth_max: int = _bound(64, "levels of nesting", "everything that walks a query may recurse")
     nodes_max: int = _bound(1024, "predicates", "each is a search of its own in every segment")
     values_max: int = _bound(1024, "values in one :in", "each is a term to look up in every segment")
     regex_program_max: int = _bound(
         4000, "instructions of a regular expression", "each may be tried at every byte of a text"
     )
     field_characters_max: int = _bound(
-        1024, "characters", "longer than any name seen in logs; a path is matched per record"
+        1024,
+        "characters of a field's name",
+        "longer than any name seen in logs; a path is matched per record",
     )
     rows_max: int = _bound(10_000, "rows of a page", "a page is held in memory; :after gives the next")
     order_steps_max: int = _bound(

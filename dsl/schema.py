@@ -87,12 +87,13 @@ def _query(limits: Limits) -> Schema:
             "minItems": 1,
         },
         "group-by": {
+            "description": "what records are grouped by; rows are then groups",
             "type": "array",
             "items": _ref("key"),
             "maxItems": limits.group_keys_max,
         },
         "aggregate": {
-            "description": "what is worked out for each group, by name",
+            "description": "what is worked out for each group, by name; without :group-by for all as one",
             "type": "object",
             "additionalProperties": _ref("aggregate"),
             "minProperties": 1,
@@ -100,16 +101,23 @@ def _query(limits: Limits) -> Schema:
         },
         "having": {"description": "which groups are shown", **_ref("predicate")},
         "order-by": {
+            "description": "in which order rows come; left out, records newest first, groups by their keys",
             "type": "array",
             "items": _ref("order"),
             "minItems": 1,
             "maxItems": limits.order_steps_max,
         },
-        "limit": {"description": "how many rows or groups", **_ref("count")},
+        "limit": {"description": "how many rows at most; 100 records, or all groups", **_ref("count")},
         "after": {"description": "the cursor of the page before", "type": "string"},
-        "total": {"description": "whether all that match are counted too", **_ref("flag")},
-        "timeout": {"description": "how long it may take", **_ref("duration")},
-        "on-timeout": {"enum": ["fail", "partial"]},
+        "total": {
+            "description": "whether all that match are counted too, however few are shown",
+            **_ref("flag"),
+        },
+        "timeout": {"description": "how long it may take before it is given up", **_ref("duration")},
+        "on-timeout": {
+            "description": "when time is up: an error, or what was found by then",
+            "enum": ["fail", "partial"],
+        },
         "exact": {"description": "whether no value may be approximate, whatever it costs", **_ref("flag")},
     }
 

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from dsl.aggregates import AGGREGATES
+from dsl.operators import OPERATORS
 from dsl.parse import parse
-from tests.docs.blocks import FENCE, ROOT
+from dsl.predicates import CLOGS
+from tests.docs.blocks import FENCE, ROOT, code, tables
 from tests.docs.shop import ask, open_shop, same_as_the_oracle
 
 DOCS = ROOT / "docs"
 COOKBOOK = DOCS / "cookbook.md"
-ANSWERED = [COOKBOOK]
+ANSWERED = [COOKBOOK, DOCS / "reference.md", DOCS / "coming-from" / "clogs.md"]
 QUESTIONS_MIN = 30
 
 
@@ -92,3 +95,51 @@ def test_the_cookbook_answers_thirty_questions():
     assert len(list(shown_on(page))) == len(headings)
     for one in shown_on(page):
         assert "no rows" not in one.answer, one.text
+
+
+# -- what other languages have, beside ours
+
+
+COMING_FROM = sorted((DOCS / "coming-from").glob("*.md"))
+SIDES = [
+    (path, *row.values())
+    for path in COMING_FROM
+    for rows in tables(path)
+    if rows and tuple(rows[0])[1:] == ("here",)
+    for row in rows
+]
+ELSEWHERE = ("GET /v1/", ":after")  # what stands there in place of a query
+
+
+def ours_of(cell: str) -> list[str]:
+    """The queries that a cell has."""
+    asked = [found for found in code(cell) if found.startswith(("{", "["))]
+    return [one if _is_query(one) else f"{{:from :* :where {one} :limit 1000 :total true}}" for one in asked]
+
+
+def _is_query(text: str) -> bool:
+    return text.startswith("{") and not text.startswith(("{:field", "{:and", "{:or", "{:not"))
+
+
+@pytest.mark.parametrize(("path", "theirs", "ours"), SIDES, ids=[theirs for _, theirs, _ in SIDES])
+def test_what_stands_beside_another_language_runs(path, theirs, ours, shop):
+    found = ours_of(ours)
+    assert found or code(ours)[0].startswith(ELSEWHERE), f"{named(path)}: {theirs}"
+    for text in found:
+        assert same_as_the_oracle(shop, text), text
+
+
+def test_clogs_and_ours_are_the_same_query():
+    asked = [(theirs, ours) for path, theirs, ours in SIDES if path.stem == "clogs"]
+    assert {re.findall(r":operator :([\w-]+)", theirs)[0] for theirs, _ in asked} == set(CLOGS)
+    for theirs, ours in asked:
+        assert parse(ours_of(theirs)[0]) == parse(ours_of(ours)[0])
+
+
+def test_every_operator_and_aggregate_stands_beside_another():
+    text = "".join(path.read_text(encoding="utf-8") for path in COMING_FROM)
+    missing = [
+        name for name in (*OPERATORS, *AGGREGATES) if not re.search(rf"\[:{re.escape(name)}[ \]]", text)
+    ]
+    assert missing == []
+    assert len(SIDES) > 100
