@@ -114,6 +114,8 @@ class Snapshot:
 
     def count(self, query: Query) -> int:
         """How many records match, exactly."""
+        if self.queries is not None and query is self.queries.all()[0]:
+            return self.records  # the engine would go through all of them
         return int(self._search(self._whole, query, 1, count=True).count or 0)  # type: ignore[attr-defined]
 
     def newest(
