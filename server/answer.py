@@ -27,6 +27,7 @@ class Answer:
         warnings: `{"code", "message", "hint"}` each.
         approximate: Names of columns that are not exact, and how far they may be off.
         columns: The columns in their order, where the query names them.
+        about: What else is to be said of the rows, by its name.
     """
 
     records: list[bytes]
@@ -40,6 +41,7 @@ class Answer:
     columns: list[str] | None = None
     times: list[str] | None = None
     groups: Table | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[bytes]:
@@ -63,5 +65,6 @@ class Answer:
             head["columns"] = self.columns
         if self.times:
             head["times"] = self.times
+        head |= self.about
         head["took_ms"] = round(self.took_ms, 3)
         return head

@@ -20,6 +20,7 @@ from server.deletions import Deletions
 from server.documents import SavedDocuments
 from server.engine import Engine
 from server.engine.fields import Fields
+from server.engine.histogram import Histograms
 from server.engine.records import Records
 from server.ingest import Ingest
 from server.kinds import document_kinds
@@ -41,6 +42,7 @@ from server.resources.documents import document_routes
 from server.resources.explain import Explain
 from server.resources.fields import StreamFields
 from server.resources.health import Health, Ready
+from server.resources.histogram import Histogram
 from server.resources.jobs import AskedJob, Jobs
 from server.resources.logs import Logs
 from server.resources.notifications import (
@@ -119,6 +121,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/streams/{stream}/logs", logs),
         ("/query", query),
         ("/v1/query", query),
+        ("/v1/histogram", Histogram(Histograms(parts.engine), parts.turns)),
         ("/v1/explain", Explain(parts.engine, parts.turns)),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),

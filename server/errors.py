@@ -119,7 +119,7 @@ async def _on_query_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: QueryError, _params: dict[str, Any]
 ) -> None:
     body: dict[str, Any] = {"errors": error.to_json(), "text": error.render()}
-    _answer(resp, 400, body)
+    _answer(resp, getattr(error, "status", 400), body)
 
 
 async def _on_http_error(

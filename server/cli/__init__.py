@@ -32,6 +32,7 @@ COMMANDS = {
     "alerts": Lazy("server.cli.alerts:alerts", "List the alerts that fire."),
     "streams": Lazy("server.cli.streams:streams", "List the streams: records, sizes, range of time."),
     "fields": Lazy("server.cli.fields:fields", "List the fields of a stream, their kinds and values."),
+    "histogram": Lazy("server.cli.histogram:histogram", "Count over time what a question finds."),
     "channels": Lazy("server.cli.channels:channels", "Set, try and look at the channels of notifications."),
     "apply": Lazy("server.cli.apply:apply", "Make what is set what the EDN files of a directory say."),
     "export": Lazy("server.cli.apply:export", "Write what is set as EDN files."),

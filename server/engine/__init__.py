@@ -30,6 +30,7 @@ from server.engine.explain import checked_of, explained_of
 from server.engine.grouping import grouped
 from server.engine.marks import is_outdated
 from server.engine.matching import Matching
+from server.engine.places import in_text
 from server.engine.rows import page
 from storage.errors import QueryTimeout
 from storage.index import analyse
@@ -51,6 +52,7 @@ class Engine:
 
     Attributes:
         store: What is asked.
+        limits: What one query may cost.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Engine:
         self.timeout_s = timeout_s
         self.store = store
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
 
     def now_us(self) -> int:
         """What `now` stands for now, microseconds since 1970."""
@@ -71,8 +73,8 @@ class Engine:
 
     def warm_up(self) -> None:
         """Build what the first query would else wait for."""
-        parse("{:limit 1}", "edn", limits=self._limits)
-        parse("{}", "json", limits=self._limits)
+        parse("{:limit 1}", "edn", limits=self.limits)
+        parse("{}", "json", limits=self.limits)
 
     def query(
         self,
@@ -92,19 +94,17 @@ class Engine:
 
         Raises:
             QueryError: the document has mistakes; all of them.
-            UnknownStream: it names a stream that is not there.
+            UnknownStreams: it names streams that are not there.
             QueryTimeout: it takes too long.
             StoreError: the store cannot answer.
         """
         started = time.perf_counter()
         now_us = self._clock()
-        query = parse(text, syntax, limits=self._limits, now_us=now_us)
+        query = parse(text, syntax, limits=self.limits, now_us=now_us)
         if after is not None:
             query = continued(query, after, text)
-        try:
+        with in_text(text, syntax, self.limits, self.store):
             answer = self.ask(query, now_of(query, now_us), asked)
-        except QueryError as error:
-            raise QueryError(error.mistakes, text) from None
         answer.took_ms = (time.perf_counter() - started) * 1000
         return answer
 
@@ -150,9 +150,9 @@ class Engine:
             partial.cut(error)
             matching = None
         if query.grouped:
-            grouped(query, matching, now_us, self._limits, answer, partial=partial)
+            grouped(query, matching, now_us, self.limits, answer, partial=partial)
         else:
-            page(query, matching, now_us, answer, partial=partial, limits=self._limits)
+            page(query, matching, now_us, answer, partial=partial, limits=self.limits)
 
     def explain(
         self,
@@ -174,10 +174,10 @@ class Engine:
 
         Raises:
             QueryError: the document has mistakes; all of them.
-            UnknownStream: it names a stream that is not there.
+            UnknownStreams: it names streams that are not there.
             QueryTimeout: it takes too long.
         """
-        with panics_named():
+        with panics_named(), in_text(text, syntax, self.limits, self.store):
             return self._explain(text, syntax, after, run, asked or Asked())
 
     def _explain(
@@ -185,8 +185,8 @@ class Engine:
     ) -> dict[str, Any]:
         now_us = self._clock()
         try:
-            form, told = take_flag(read_form(text, syntax, limits=self._limits), "run")
-            query = analyze(form, limits=self._limits, now_us=now_us)
+            form, told = take_flag(read_form(text, syntax, limits=self.limits), "run")
+            query = analyze(form, limits=self.limits, now_us=now_us)
         except QueryError as error:
             raise QueryError(error.mistakes, text) from None
         if after is not None:
@@ -247,6 +247,17 @@ class Engine:
         """
         with panics_named():
             return self._matching(query, self._snapshot(query, now_us, stop), now_us)
+
+    def span(self, query: Query) -> tuple[int | None, int | None]:
+        """The times of the first and the last record of a query's streams; None where there are none.
+
+        Raises:
+            UnknownStream: it names a stream that is not there.
+        """
+        catalogs = [self.store.catalog(name) for name in self._streams(query)]
+        firsts = [one.min_us for one in catalogs if one.min_us is not None]
+        lasts = [one.max_us for one in catalogs if one.max_us is not None]
+        return min(firsts, default=None), max(lasts, default=None)
 
     def _snapshot(self, query: Query, now_us: int, stop: Stop | None) -> Snapshot:
         """What is published of the streams and the time that a query is about."""

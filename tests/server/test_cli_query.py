@@ -316,4 +316,4 @@ def test_a_folder_is_asked_without_a_server(tmp_path):
     assert " 1 | {:where [:= :levl]}\n" in result.stderr
     result = runner.invoke(main, ["query", "{}", "--data", str(tmp_path)], catch_exceptions=False)
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: no stream 'main'")
+    assert result.stderr.startswith("error[unknown-stream]: no stream 'main'")
