@@ -26,7 +26,7 @@ from server.encode import edn
 
 BAR_COLUMNS_MIN, BAR_COLUMNS_MAX = 20, 80
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-# Of a stack each value has a colour and, where there are none, a shade; the last is for the others.
+# Of a stack each value has a shade, and a colour where there are any: not everybody sees those.
 SHADES = ("█", "▓", "▒", "░", "▚", "▞", "▤", "▥", "▦", "▧")
 COLOURS = (
     "red",
@@ -150,12 +150,8 @@ def _print_bars(found: dict[str, Any], by: str | None, width: int | None) -> Non
     console = Console()
     stacked = next((name for name in found.get("columns", ()) if name not in {"timestamp", COUNT}), by)
     buckets, names = _buckets(found["rows"], stacked)
-    coloured = console.is_terminal and not console.no_color
     if stacked is not None and names:
-        legend = [
-            _piece(place, 1, coloured).append(f" {visible(name)}", "default")
-            for place, name in enumerate(names)
-        ]
+        legend = [_piece(place, 1).append(f" {visible(name)}", "default") for place, name in enumerate(names)]
         console.print(Text("  ").join(legend), soft_wrap=True)
     most = max((bucket.total for bucket in buckets), default=0)
     digits = len(grouped(most))
@@ -164,7 +160,7 @@ def _print_bars(found: dict[str, Any], by: str | None, width: int | None) -> Non
     room = min(max((width or console.width) - left, BAR_COLUMNS_MIN), BAR_COLUMNS_MAX)
     for bucket, at in zip(buckets, shown, strict=True):
         line = Text(f"{at}  {grouped(bucket.total):>{digits}}  ")
-        line.append_text(_bar(bucket, names, most, room, coloured, stacked=stacked is not None))
+        line.append_text(_bar(bucket, names, most, room, stacked=stacked is not None))
         line.rstrip()
         console.print(line, soft_wrap=True)
     total = sum(bucket.total for bucket in buckets)
@@ -212,9 +208,7 @@ def _times(buckets: Sequence[Bucket]) -> list[str]:
     return [f"{time[:10]} {time[11:23]}" for time in times]
 
 
-def _bar(
-    bucket: Bucket, names: Sequence[str], most: int, room: int, coloured: bool, *, stacked: bool
-) -> Text:
+def _bar(bucket: Bucket, names: Sequence[str], most: int, room: int, *, stacked: bool) -> Text:
     if not most or not bucket.total:
         return Text()
     if not stacked:
@@ -225,11 +219,9 @@ def _bar(
     for place, name in enumerate(names):
         done += bucket.counts.get(name, 0)
         columns = round(done / most * room) - cell_len(line.plain)
-        line.append_text(_piece(place, max(columns, 0), coloured))
+        line.append_text(_piece(place, max(columns, 0)))
     return line
 
 
-def _piece(place: int, columns: int, coloured: bool) -> Text:
-    if coloured:
-        return Text("█" * columns, COLOURS[place % len(COLOURS)])
-    return Text(SHADES[place % len(SHADES)] * columns)
+def _piece(place: int, columns: int) -> Text:
+    return Text(SHADES[place % len(SHADES)] * columns, COLOURS[place % len(COLOURS)])

@@ -58,9 +58,7 @@ def test_counts_are_those_of_the_records(batches, time, bucket, by):
     starts = [parse_instant(row["timestamp"]) for row in answer["rows"]]
     assert starts == sorted(starts)
     if not by:
-        assert [after - before for before, after in itertools.pairwise(starts)] == [width] * (
-            len(starts) - 1
-        )
+        assert [after - before for before, after in itertools.pairwise(starts)] == [width] * (len(starts) - 1)
         assert starts[0] <= since < starts[0] + width
         assert starts[-1] < until <= starts[-1] + width
     counts = Counter()
