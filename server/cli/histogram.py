@@ -16,12 +16,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from dsl.errors import QueryError
 from dsl.histogram import COUNT
-from server.cli.common import Failure, client_failures, counted, grouped, url_option, visible
-from server.cli.query import answer_of, print_answer, warnings_of
-from server.cli.question import exit_rendered, question_options, question_text, whole_question
-from server.client import Client, RefusedError
+from server.cli.answers import answer_of, print_answer, warnings_of
+from server.cli.common import client_failures, counted, grouped, url_option, visible
+from server.cli.folder import engine_over
+from server.cli.question import question_options, question_text, whole_question
+from server.cli.refusals import refusals_shown
+from server.client import Client
 from server.encode import edn
 
 BAR_COLUMNS_MIN, BAR_COLUMNS_MAX = 20, 80
@@ -119,31 +120,18 @@ def histogram(
 
 
 def _ask_server(text: str, url: str) -> dict[str, Any]:
-    with client_failures():
-        try:
-            with Client(url) as client:
-                headers = {"Content-Type": "application/edn"}
-                return client.call("POST", "/v1/histogram", body=text.encode(), headers=headers)
-        except RefusedError as error:
-            if error.rendered is None:
-                raise
-            exit_rendered(error.rendered)
+    with client_failures(), refusals_shown(), Client(url) as client:
+        headers = {"Content-Type": "application/edn"}
+        return client.call("POST", "/v1/histogram", body=text.encode(), headers=headers)
 
 
 def _ask_folder(text: str, data: Path) -> dict[str, Any]:
-    from server.embedded import open_embedded  # noqa: PLC0415  # the whole store: only where it is asked in here
-    from server.encode import json  # noqa: PLC0415
+    from server.encode import json  # noqa: PLC0415  # the whole store: only where it is asked in here
     from server.engine.histogram import Histograms  # noqa: PLC0415
-    from storage.errors import StoreError  # noqa: PLC0415
 
-    try:
-        with open_embedded(data) as engine:
-            found: dict[str, Any] = orjson.loads(json.encode(Histograms(engine).of(text)))
-            return found
-    except QueryError as error:
-        exit_rendered(error.render(text))
-    except StoreError as error:
-        raise Failure(error.message, error.hint or None) from error
+    with engine_over(data, text) as engine:
+        found: dict[str, Any] = orjson.loads(json.encode(Histograms(engine).of(text)))
+        return found
 
 
 def _print_bars(found: dict[str, Any], by: str | None, width: int | None) -> None:
