@@ -14,7 +14,7 @@ from server.engine import Engine
 from server.ingest import Ingest
 from storage.metadata import DeletionRow, Metadata
 from storage.stop import Stop
-from storage.times import format_time
+from storage.times import format_time, shown_time
 
 JOB = "deletion"
 
@@ -97,5 +97,5 @@ def _shown(row: DeletionRow) -> dict[str, Any]:
         "deleted": row.deleted,
         "remaining": row.remaining,
         "error": row.error,
-        "ended": None if row.ended_us is None else format_time(row.ended_us),
+        "ended": shown_time(row.ended_us),
     }

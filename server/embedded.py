@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from server.clock import now_us
 from server.engine import Engine
 from storage.errors import StoreLocked
 from storage.indexer import Indexer
@@ -36,6 +36,6 @@ def open_embedded(data: Path) -> Iterator[Engine]:
         indexer.close()
     store = Store(directory)
     try:
-        yield Engine(store, lambda: time.time_ns() // 1000)
+        yield Engine(store, now_us)
     finally:
         store.close()

@@ -16,7 +16,7 @@ from storage.errors import MetadataUnwritable, UnknownStream
 from storage.log import Rotation
 from storage.metadata import Metadata, StreamRow
 from storage.paths import DataDirectory, check_stream_name
-from storage.store import Store, stream_summary
+from storage.store import Store, segment_summary, stream_summary
 from storage.stream_settings import StreamSettings, merge, read_settings, stored_settings
 from storage.times import format_time
 
@@ -191,11 +191,6 @@ def _settings(name: str, row: StreamRow | None) -> StreamSettings:
 
 def _segment(entry: SegmentEntry) -> dict[str, Any]:
     return {
-        "first": entry.first,
-        "until": entry.until,
-        "records": entry.records,
-        "bytes": entry.raw_bytes,
-        "first_time": None if entry.min_us is None else format_time(entry.min_us),
-        "last_time": None if entry.max_us is None else format_time(entry.max_us),
+        **segment_summary(entry),
         "sealed": entry.sealed,
     }

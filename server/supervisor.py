@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.clock import now_us
 from server.processes import ROLES
 from server.settings import Settings
 from storage.locks import hold_lock
@@ -63,7 +64,7 @@ class Supervisor:
         make_durably(settings.data)
         self._lock = hold_lock(settings.data / "klomp.lock", f"another klomp serves {settings.data}")
         refuse_unknown_versions(DataDirectory(settings.data))
-        set_damaged_aside(DataDirectory(settings.data).metadata, time.time_ns() // 1000)
+        set_damaged_aside(DataDirectory(settings.data).metadata, now_us())
         check_port(settings.host, settings.port)
         self._children = [_Child(role) for role in ROLES]
         self._stopping = False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from storage import index as ix
-from storage.catalog import Catalog, CatalogFile
+from storage.catalog import Catalog, CatalogFile, SegmentEntry
 from storage.datafiles import FrameCache, StreamData, StreamFiles
 from storage.errors import IndexBusy, UnknownStream
 from storage.own_views import OwnViews
@@ -24,7 +24,7 @@ from storage.snapshot import Slice, Snapshot
 from storage.stop import Stop
 from storage.stream_columns import StreamColumns
 from storage.tiers import Part
-from storage.times import format_time
+from storage.times import shown_time
 from storage.view import publish, read_meta
 
 OPEN_TRIES = 50  # an index may be replaced while it is opened; every try takes some milliseconds
@@ -297,6 +297,18 @@ def stream_summary(catalog: Catalog, disk_bytes: int) -> dict[str, Any]:
         "records": catalog.records,
         "bytes": sum(segment.raw_bytes for segment in catalog.segments),
         "disk_bytes": disk_bytes,
-        "first_time": None if catalog.min_us is None else format_time(catalog.min_us),
-        "last_time": None if catalog.max_us is None else format_time(catalog.max_us),
+        "first_time": shown_time(catalog.min_us),
+        "last_time": shown_time(catalog.max_us),
+    }
+
+
+def segment_summary(entry: SegmentEntry) -> dict[str, Any]:
+    """What answers say of a segment: its numbers, half-open, its records, and the times that they lie in."""
+    return {
+        "first": entry.first,
+        "until": entry.until,
+        "records": entry.records,
+        "bytes": entry.raw_bytes,
+        "first_time": shown_time(entry.min_us),
+        "last_time": shown_time(entry.max_us),
     }

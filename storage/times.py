@@ -87,3 +87,8 @@ def format_time(us: int) -> str:
     """RFC 3339 in UTC with six decimals."""
     second, fraction = divmod(us, US_PER_S)
     return f"{_second_text(second)}.{fraction:06d}Z"
+
+
+def shown_time(us: int | None) -> str | None:
+    """As `format_time`; None where there is no time, as answers have it."""
+    return None if us is None else format_time(us)

@@ -17,7 +17,7 @@ from server.alerts.evaluator import alert_of
 from server.alerts.found import Answered, RuleError, evaluate, labels_of
 from server.alerts.replay import TooLong, replay
 from server.alerts.rule import Rule, name_in, read_rule
-from server.alerts.shown import shown_alert, shown_change, shown_notification, shown_silence, shown_time
+from server.alerts.shown import shown_alert, shown_change, shown_notification, shown_silence
 from server.alerts.silences import BadMatcher, Matcher, check_matchers, parse_matcher
 from server.alerts.state import fingerprint_of
 from server.engine.asked import Asked
@@ -25,6 +25,7 @@ from server.errors import RequestError
 from storage.alerts import Acknowledgement, AlertTables, SilenceRow
 from storage.index import analyse
 from storage.notifications import Notifications
+from storage.times import shown_time
 
 SILENCE_US_MAX = 366 * UNITS_US["d"]  # whoever wants it quiet for longer deletes the rule
 TEXT_CHARACTERS_MAX = 2000  # of a note or a comment

@@ -9,12 +9,13 @@ from dsl.errors import QueryError
 from dsl.forms import Form
 from dsl.reader import read
 from server.alerts.rule import Rule, read_rule
-from server.alerts.shown import shown_alert, shown_notification, shown_time
+from server.alerts.shown import shown_alert, shown_notification
 from server.alerts.windows import newest, shift_of
 from server.documents import Kind, body_mistake
 from storage.alerts import AlertRow, AlertTables, RuleRow
 from storage.documents import Document, Documents
 from storage.notifications import Notifications
+from storage.times import shown_time
 
 RULE = "rule"
 RESERVED = ("test", "replay")  # what stands behind /v1/rules/ for itself

@@ -8,12 +8,7 @@ from typing import Any
 from server.alerts.evaluator import alert_of, silence_of
 from storage.alerts import Acknowledgement, AlertRow, HistoryRow, SilenceRow
 from storage.notifications import Notification
-from storage.times import format_time
-
-
-def shown_time(us: int | None) -> str | None:
-    """A time, or null."""
-    return None if us is None else format_time(us)
+from storage.times import shown_time
 
 
 def shown_alert(

@@ -10,6 +10,7 @@ import click
 
 from server.cli.common import Failure, counted, sized, visible
 from server.cli.folder import Progress, data_directory, data_option
+from server.clock import now_us
 from storage.backup import backup as make_backup
 from storage.backup import is_archive
 from storage.check import data_bytes
@@ -43,7 +44,7 @@ def backup(*, target: Path, data: Path) -> None:
     progress = Progress("backing up", 0 if is_archive(target) else data_bytes(directory))
     begun = time.monotonic()
     try:
-        outcome = make_backup(directory, target, time.time_ns() // 1000, progress=progress)
+        outcome = make_backup(directory, target, now_us(), progress=progress)
     except StoreError as error:
         raise Failure(error.message, error.hint or None) from error
     except OSError as error:

@@ -12,6 +12,7 @@ import orjson
 from server.cli.common import client_failures, counted, grouped, url_option
 from server.cli.durations import Duration
 from server.client import Client
+from server.clock import now_us
 from server.demo.feed import feed
 from server.demo.generator import MINUTE_US, RATE, SECOND_US, Demo
 
@@ -59,20 +60,16 @@ def demo(
       klomp demo --print 5 | jq                    only to look at
       klomp query '[:match :message "klompendans"]'
     """  # noqa: D301  # \b keeps lines as they are
-    now_us = _now_us()
+    begin_us = now_us()
     past_us = int(minutes * MINUTE_US)
-    shop = Demo(seed, now_us - past_us, rate=rate, calm_us=int(past_us * CALM_PART))
+    shop = Demo(seed, begin_us - past_us, rate=rate, calm_us=int(past_us * CALM_PART))
     if printed is not None:
-        for record in islice(shop.records(now_us + CENTURY_US), printed):
+        for record in islice(shop.records(begin_us + CENTURY_US), printed):
             click.echo(orjson.dumps(record))
         return
     with client_failures(), Client(url) as client:
-        end_us = None if for_s is None else now_us + int(for_s * SECOND_US)
-        Run(client, stream, shop, _now_us, time.sleep).until(now_us, end_us)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
+        end_us = None if for_s is None else begin_us + int(for_s * SECOND_US)
+        Run(client, stream, shop, now_us, time.sleep).until(begin_us, end_us)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from server.cli.readiness import address, when_ready
 from server.cli.serve import server_options, settings_of, supervise
 from server.cli.table import print_table
 from server.client import Client, ClientError
+from server.clock import now_us
 from server.demo.feed import feed
 from server.demo.generator import MINUTE_US, Demo
 from server.settings import Settings
@@ -70,7 +70,7 @@ def _guide(settings: Settings, stop: threading.Event) -> None:
             shop = _fill(client, settings)
             _explain(client, url, settings)
             while not stop.wait(TICK_S):
-                for _ in feed(client, STREAM, shop.records(time.time_ns() // 1000)):
+                for _ in feed(client, STREAM, shop.records(now_us())):
                     pass
     except ClientError as error:
         if not stop.is_set():
@@ -79,13 +79,13 @@ def _guide(settings: Settings, stop: threading.Event) -> None:
 
 def _fill(client: Client, settings: Settings) -> Demo:
     """Write the past once; a demo that goes on from now."""
-    now_us = time.time_ns() // 1000
+    begin_us = now_us()
     if any(stream["name"] == STREAM and stream["records"] for stream in client.streams()):
         click.echo(f"{settings.data} has logs already: going on with them")
-        return Demo(now_us, now_us, rate=RATE)
+        return Demo(begin_us, begin_us, rate=RATE)
     past_us = PAST_MINUTES * MINUTE_US
-    shop = Demo(1, now_us - past_us, rate=RATE, calm_us=int(past_us * CALM_PART))
-    for _ in feed(client, STREAM, shop.records(now_us)):
+    shop = Demo(1, begin_us - past_us, rate=RATE, calm_us=int(past_us * CALM_PART))
+    for _ in feed(client, STREAM, shop.records(begin_us)):
         pass
     client.ingest(STREAM, [orjson.dumps(HELLO)], refresh=True)
     return shop

@@ -28,7 +28,7 @@ from storage.index import analyse
 from storage.pruning import holds_numbers, overlaps
 from storage.queries import all_of
 from storage.snapshot import Snapshot
-from storage.times import format_time
+from storage.store import segment_summary
 
 SEGMENTS_LISTED_MAX = 1000  # the newest; all are counted
 ESTIMATE_S = 0.2  # spent on counting before anything runs; what was not counted by then is left open
@@ -117,12 +117,7 @@ def _skipped(entry: SegmentEntry, bounds: Bounds) -> str | None:
 def _segment(stream: str, entry: SegmentEntry, why: str | None) -> dict[str, Any]:
     return {
         "stream": stream,
-        "first": entry.first,
-        "until": entry.until,
-        "records": entry.records,
-        "bytes": entry.raw_bytes,
-        "first_time": None if entry.min_us is None else format_time(entry.min_us),
-        "last_time": None if entry.max_us is None else format_time(entry.max_us),
+        **segment_summary(entry),
         "taken": why is None,
         "because": why or "it may hold records that match",
     }

@@ -13,7 +13,7 @@ from server.errors import RequestError
 from server.jobs import JOBS
 from server.parameters import Parameters
 from storage.metadata import JOBS_LISTED_MAX, JobRow, Metadata
-from storage.times import format_time
+from storage.times import format_time, shown_time
 
 LIMIT_DEFAULT = 100
 
@@ -66,7 +66,7 @@ def _run(run: JobRow) -> dict[str, Any]:
         "stream": run.stream,
         "state": run.state,
         "started": format_time(run.started_us),
-        "ended": None if run.ended_us is None else format_time(run.ended_us),
+        "ended": shown_time(run.ended_us),
         "took_ms": None if run.ended_us is None else (run.ended_us - run.started_us) / 1000,
         "outcome": run.outcome,
     }

@@ -13,7 +13,7 @@ from server.notify.documents import SavedChannels
 from server.parameters import Parameters
 from server.resources.documents import DocumentResource, answer
 from storage.notifications import LISTED_MAX, Notification, Notifications, NotificationState
-from storage.times import format_time
+from storage.times import format_time, shown_time
 
 LISTED_DEFAULT = 100
 STATES: tuple[NotificationState, ...] = get_args(NotificationState)
@@ -143,6 +143,6 @@ def _shown(row: Notification) -> dict[str, Any]:
         "attempts": row.attempts,
         "next": format_time(row.next_us) if row.state in ("pending", "failed") else None,
         "error": row.error,
-        "sent": None if row.sent_us is None else format_time(row.sent_us),
+        "sent": shown_time(row.sent_us),
         "labels": row.payload.get("labels") or {},
     }

@@ -23,7 +23,7 @@ from server.notify.message import TEXT_CHARACTERS_MAX, Message, text_template, t
 from server.notify.outcome import Outcome, refused
 from server.notify.secrets import mask_url
 from server.notify.text import fit
-from storage.times import US_PER_S, format_time
+from storage.times import US_PER_S, format_time, shown_time
 
 VERSION = 1  # of the body; it rises when a key changes its meaning
 BODY_BYTES_MAX = 1 << 20  # what web servers take without being asked to
@@ -83,7 +83,7 @@ def _body(settings: WebhookSettings, message: Message, *, samples: bool) -> dict
                 "labels": dict(alert.labels),
                 "annotations": dict(alert.annotations),
                 "starts_at": format_time(alert.starts_us),
-                "ends_at": None if alert.ends_us is None else format_time(alert.ends_us),
+                "ends_at": shown_time(alert.ends_us),
                 "value": dict(alert.value),
                 "samples": [dict(record) for record in alert.samples] if samples else [],
                 "samples_left_out": 0 if samples else len(alert.samples),
