@@ -206,6 +206,8 @@ class Analysis:
         if isinstance(value, Symbol):
             return self._symbol(form, value)
         hint = 'write it in quotes: "…"'
+        if items_of(form) is not None:
+            hint = "for one of several texts write [:or …], for one of several words [:match-any …]"
         return self.wrong("bad-value", f"{described(form)} is no text", form, hint)
 
     def moment(self, form: Form) -> Moment | WrongType:

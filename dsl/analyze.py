@@ -252,7 +252,8 @@ def _where(analysis: Analysis, form: Form) -> Predicate | WrongType:
 def _select(analysis: Analysis, form: Form) -> tuple[str, ...] | WrongType:
     items = items_of(form)
     if items is None or not items:
-        hint = "write [:timestamp :message], or leave out :select for the whole record"
+        fields = described(form) if name_of(form) else ":timestamp :message"
+        hint = f"write [{fields}], or leave out :select for the whole record"
         return analysis.wrong("bad-select", f"{described(form)} is no vector of fields", form, hint)
     names = [analysis.field(item, "bad-select") for item in items]
     right = [name for name in names if name is not WRONG]
@@ -262,7 +263,7 @@ def _select(analysis: Analysis, form: Form) -> tuple[str, ...] | WrongType:
 def _order_by(analysis: Analysis, form: Form) -> tuple[Order, ...] | WrongType:
     items = items_of(form)
     if items is None or not items or isinstance(form.value, SetForm):
-        hint = "write [[:timestamp :desc]]"
+        hint = f"write [[{described(form)} :desc]]" if name_of(form) else "write [[:timestamp :desc]]"
         return analysis.wrong("bad-order", f"{described(form)} is no order", form, hint)
     if len(items) > analysis.limits.order_steps_max:
         message = f"an order of {len(items)} steps, more than {analysis.limits.order_steps_max}"

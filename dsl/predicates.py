@@ -121,7 +121,7 @@ def _build_vector(analysis: Analysis, form: Form, items: Sequence[Form]) -> Pred
             hint = "to join several predicates write [:and …] or [:or …]"
         return analysis.wrong("bad-predicate", f"{described(head)} is no operator", head, hint)
     if name not in OPERATORS:
-        return unknown_operator(analysis, head, name)
+        return unknown_operator(analysis, head, name, arguments)
     if isinstance(head.value, Symbol):
         return analysis.wrong(
             "unknown-operator", f"the operator {quoted(name)} lacks its colon", head, f"write :{name}"
@@ -129,12 +129,24 @@ def _build_vector(analysis: Analysis, form: Form, items: Sequence[Form]) -> Pred
     return _apply(analysis, form, name, arguments)
 
 
-def unknown_operator(analysis: Analysis, head: Form, name: str) -> WrongType:
-    """Note that no operator has this name."""
+def unknown_operator(analysis: Analysis, head: Form, name: str, arguments: Sequence[Form] = ()) -> WrongType:
+    """Note that no operator has this name, which perhaps stands in the place of a field."""
     meant = _MEANT.get(name.lower())
     hint = f"did you mean :{meant}?" if meant else analysis.near(name, OPERATORS, ":")
+    if hint is None and len(arguments) == 2 and _operator_of(arguments[0]) is not None:
+        hint = f"the operator comes first: [:{_operator_of(arguments[0])} {described(head)} {described(arguments[1])}]"
+    if hint is None and len(arguments) == 1 and isinstance(arguments[0].value, str | int | float):
+        hint = f"the operator comes first: [:= {described(head)} {described(arguments[0])}]"
     every = "the operators are " + " ".join(f":{known}" for known in OPERATORS)
     return analysis.wrong("unknown-operator", f"no operator :{quoted(name)}", head, hint or every)
+
+
+def _operator_of(form: Form) -> str | None:
+    """The operator that a form names, also as others call it or without its colon."""
+    name = form.value.name if isinstance(form.value, Symbol) else name_of(form)
+    if name is None or name in OPERATORS:
+        return name
+    return _MEANT.get(name.lower())
 
 
 def _apply(analysis: Analysis, form: Form, name: str, arguments: Sequence[Form]) -> Predicate | WrongType:
@@ -217,6 +229,18 @@ def _build_clogs(analysis: Analysis, form: Form, value: MapForm) -> Predicate | 
     return _apply(analysis, form, CLOGS[name], [part["field"], part["value"]])
 
 
+def _operator_in(form: Form) -> str | None:
+    """The operator that a vector in place of values begins with: `{:latency_ms [:> 5]}`, in JSON `[">", 5]`."""
+    if not isinstance(form.value, VectorForm) or not form.value.items:
+        return None
+    head = form.value.items[0].value
+    if isinstance(head, Keyword):
+        return head.name if head.name in OPERATORS else None
+    rest = form.value.items[1:]
+    compares = isinstance(head, str) and head in OPERATORS and not head[0].isalpha()
+    return str(head) if compares and rest and not isinstance(rest[0].value, str) else None
+
+
 def _build_fields(analysis: Analysis, value: MapForm) -> Predicate | WrongType:
     parts: list[Predicate] = []
     right = True
@@ -224,6 +248,14 @@ def _build_fields(analysis: Analysis, value: MapForm) -> Predicate | WrongType:
         name = "=" if items_of(item) is None else "in"
         place = Form(value, key.start, item.end)
         analysis.count(place)
+        if (operator := _operator_in(item)) is not None:
+            right = False
+            hint = f"write [:{operator} {described(key)} …], or the values as a set"
+            message = (
+                f"in a map {described(key)} equals one of these values: :{operator} is no operator there"
+            )
+            analysis.wrong("mixed-map", message, item, hint)
+            continue
         made = _apply(analysis, place, name, [key, item])
         if made is WRONG:
             right = False

@@ -74,6 +74,7 @@ def split_options(arguments: Sequence[Form], count: int) -> tuple[Sequence[Form]
 def wrong_arity(analysis: Analysis, form: Form, kind: str, takes: str, signature: str) -> WrongType:
     """Note that a key has too few or too many arguments."""
     assert isinstance(form.value, VectorForm)
-    message = f":{kind} takes {takes}, not {len(form.value.items) - 1} arguments"
+    given = len(form.value.items) - 1
+    message = f":{kind} takes {takes}, not {given} argument{'s' if given != 1 else ''}"
     analysis.wrong("wrong-arity", message, form, f"write {signature}")
     return WRONG

@@ -6,7 +6,9 @@ import pytest
 from strategies import NOW_US, analyse
 
 from dsl.analysis import INTEGER_MAX
+from dsl.errors import QueryError
 from dsl.evaluate import matches
+from dsl.operators.in_ import In
 from dsl.parse import parse
 from dsl.record import Record
 
@@ -222,3 +224,25 @@ def test_places_are_kept_but_make_no_difference() -> None:
     assert other.span == (10, 21)
     assert one == other
     assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"where": {"a": [">", 5]}}', True),
+        ('{"where": {"a": [">", "<"]}}', False),
+        ('{"where": {"a": ["in", 5]}}', False),
+        ('{"where": {"a": [">"]}}', False),
+    ],
+)
+def test_an_operator_in_place_of_values_is_told_from_values_that_look_like_it(text: str, wrong: bool) -> None:
+    if not wrong:
+        assert isinstance(parse(text, "json").where, In)
+        return
+    with pytest.raises(QueryError) as caught:
+        parse(text, "json")
+    assert [mistake.code for mistake in caught.value.mistakes] == ["mixed-map"]
+
+
+def test_a_set_of_keywords_may_be_called_like_operators() -> None:
+    assert parse("{:where {:a #{:in :not}}}") == parse('{:where [:in :a #{"in" "not"}]}')
