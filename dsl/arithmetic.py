@@ -63,7 +63,7 @@ def build(analysis: Analysis, form: Form) -> Arithmetic | WrongType:
     assert sign in SIGNATURES
     if len(operands) < OPERANDS_MIN:
         message = f":{sign} takes {OPERANDS_MIN} operands or more, not {len(operands)}"
-        return analysis.wrong("wrong-arity", message, form, "write [:/ :errors :requests]")
+        return analysis.wrong("wrong-arity", message, form, f"write [:{sign} :errors :requests]")
     parts = [_operand(analysis, operand) for operand in operands]
     right = tuple(part for part in parts if part is not WRONG)
     return Arithmetic(op=sign, parts=right).at(form.start, form.end) if len(right) == len(parts) else WRONG

@@ -68,7 +68,10 @@ def print_table(
         right: columns to align on the right, beside those that hold only numbers.
         rest: the column that gets the room that is left.
     """
-    flat = [dict(_flattened(row)) for row in rows]
+    flat = [
+        dict(_flattened(row)) | {name: row[name] for name in columns or () if isinstance(row.get(name), dict)}
+        for row in rows
+    ]
     wanted = _wanted(flat) if columns is None else list(columns)
     shown = {name: [_shown(row.get(name)) for row in flat] for name in wanted}
     chosen = [

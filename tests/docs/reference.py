@@ -316,7 +316,7 @@ def _limits() -> str:
     return f"""\
 ## Limits
 
-What is more is refused, by name, before it costs anything.
+What is more is refused by name, before anything runs where that can be told then.
 
 {_table(("at most", "because"), rows)}
 """

@@ -112,6 +112,17 @@ def test_the_others_of_the_most_frequent_are_named(receiver):
     assert table[:4] == ["service   n", "a         3", "(others)  2", "          1"]
 
 
+def test_a_map_that_was_asked_for_is_shown_whole(receiver):
+    rows = [{"http": {"status": 200}, "http.status": 200}, {"http.status": 404}]
+    answered(receiver, rows, columns=["http", "http.status"])
+    table = ask(receiver, "{}", "--format", "table").stdout.splitlines()
+    assert table[:3] == [
+        "http            http.status",
+        '{"status":200}          200',
+        "                        404",
+    ]
+
+
 def test_columns_of_the_question_keep_their_order(receiver):
     rows = [
         {"service": "b", "n": 10_981, "p95": 450.407926912419},
