@@ -29,11 +29,27 @@ from server.notify.secrets import MASK
 from server.variables import escaped
 from storage.documents import Document, Documents
 from storage.notifications import Notifications
+from storage.stream_settings import format_duration
 from storage.times import format_time
 
 CHANNEL = "channel"
 USERS_NAMED_MAX = 5  # of the rules that need a channel, in a message
 CHECKS_KEPT = 64  # saving asks twice about the same settings, and asking takes half a second
+
+
+DURATIONS = ("group-wait", "timeout")
+_BOUNDS = ("min_length", "max_length", "ge", "le")  # where Pydantic tells the bound that was passed
+_SAID = {
+    "string_type": ("this is no text", "write it in quotes"),
+    "string_too_short": ("a text of fewer than {bound} characters", "write a longer one"),
+    "string_too_long": ("a text of more than {bound} characters", "write a shorter one"),
+    "bool_type": ("this is neither true nor false", "write true or false, without quotes"),
+    "tuple_type": ("this is no vector", 'write ["rule" "service"], or [] for all together'),
+    "too_long": ("more than {bound} of them", "leave some out"),
+    "greater_than_equal": ("a duration of less than {bound}", "write {bound} or more"),
+    "less_than_equal": ("a duration of more than {bound}", "write {bound} or less"),
+}
+"""What is wrong with a value, and the way out, by Pydantic's name for it."""
 
 
 class ChannelKind(Kind):
@@ -58,12 +74,9 @@ class ChannelKind(Kind):
         Raises:
             QueryError: everything that is wrong with it.
         """
+        if isinstance(form.value, MapForm):  # before the rest: *** is too short for a secret, and no URL
+            _refuse_masks(form)
         kind, settings = read_channel(name, form)
-        for secret in ("url", *settings.secrets):
-            value = getattr(settings, secret)
-            if value is not None and MASK in value:
-                hint = "send the secret itself; the mask stands only for one that is saved, of the same host"
-                raise body_mistake("secret-needed", f"{secret} is masked", _entry(form, secret), hint)
         found = _look_closer(kind, settings)
         if found is not None:
             raise body_mistake("bad-channel", found[0], _entry(form, "url"), found[1])
@@ -266,6 +279,14 @@ def _look_closer(kind: ChannelType, settings: ChannelSettings) -> tuple[str, str
     return kind.check(settings)
 
 
+def _refuse_masks(form: Form) -> None:
+    for secret in ("url", *_type_of(form).settings.secrets):
+        given = _find(form, secret)
+        if given is not None and isinstance(given.value, str) and MASK in given.value:
+            hint = "send the secret itself; the mask stands only for one that is saved, of the same host"
+            raise body_mistake("secret-needed", f"{secret} is masked", given, hint)
+
+
 def _type_of(form: Form) -> ChannelType:
     given = _find(form, "type")
     hint = f"there are: {', '.join(CHANNEL_TYPES)}"
@@ -320,8 +341,20 @@ def _mistake(form: Form, kind: ChannelType, detail: ErrorDetails) -> Mistake:
         prefix = f"{key}: " if detail["loc"] else ""
         message, hint = f"{prefix}{detail['msg']}", str(context["hint"])
     else:
-        message = f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        message, hint = _said(key, detail)
     return Mistake(code, message, at.start, at.end, hint)
+
+
+def _said(key: str, detail: ErrorDetails) -> tuple[str, str | None]:
+    """What is wrong with a value, in words of this program, and a way out; Pydantic's words speak of Python."""
+    bound = next((detail["ctx"][one] for one in _BOUNDS if one in detail.get("ctx", {})), None)
+    if key in DURATIONS and bound is not None:
+        bound = format_duration(bound)
+    known = _SAID.get(detail["type"])
+    if known is None:
+        return f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}", None
+    message, hint = (text.format(bound=bound) for text in known)
+    return f"{key}: {message}", hint
 
 
 def _place(form: Form, detail: ErrorDetails) -> Form:

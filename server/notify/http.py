@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from urllib3.util import Url, make_headers, parse_url
 
 from server.notify.addresses import AddressRefused, Endpoint, Resolve, endpoints, system_resolve
 from server.notify.outcome import Outcome, failed, refused, sent
+from server.notify.secrets import pieces, redact
 from storage.times import US_PER_S
 
 ANSWER_BYTES_MAX = 2048  # of an answer are read: enough to say what is wrong
@@ -76,7 +77,7 @@ def post(request: Post, now_us: int, resolve: Resolve = system_resolve) -> Outco
     for endpoint in found[:ENDPOINTS_TRIED_MAX]:
         reply = _exchange(url, endpoint, host, request, now_us)
         if isinstance(reply, Reply):
-            return _judged(host, reply)
+            return _judged(host, replace(reply, text=redact(reply.text, _secrets(request))))
     return failed(f"{host}: {reply}")
 
 
@@ -122,6 +123,12 @@ def _exchange(url: Url, endpoint: Endpoint, host: str, request: Post, now_us: in
         return _reason(error)
     finally:
         pool.close()
+
+
+def _secrets(request: Post) -> set[str]:
+    """What an answer may repeat and nobody shall read: `404 no hook T0/B1/key` tells the path, which is the secret."""
+    authorization = request.headers.get("Authorization", "").split(" ")[-1]
+    return pieces(request.url) | {authorization}
 
 
 def _judged(host: str, reply: Reply) -> Outcome:

@@ -46,14 +46,17 @@ class Got:
 
 
 class Receiver:
-    """An HTTP server that keeps what it gets, and answers as it is told: `(status, headers)` in turn, then 204."""
+    """An HTTP server that keeps what it gets, and answers as it is told: `(status, headers)` in turn, then 204.
 
-    def __init__(self, *answers):
+    Each answer has the same body.
+    """
+
+    def __init__(self, *answers, body=b""):
         self.got: list[Got] = []
         self.answers = iter((*answers, *repeat((204, {}), 10_000)))
         self.release = threading.Event()
         self.release.set()
-        receiver = self
+        receiver, said = self, body
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
@@ -64,8 +67,9 @@ class Receiver:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, *_):
                 pass

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+from urllib3.util import parse_url
 
 from server.notify.addresses import Resolve, refusal, system_resolve
 from server.notify.message import TEXT, TITLE, Message, text_template, title_template
@@ -41,6 +42,12 @@ def _template(read: Callable[[str], object]) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def _token(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise PydanticCustomError("token", "this is no token", {"hint": "use printable ASCII without blanks"})
+    return text
 
 
 Seconds = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
@@ -86,30 +93,28 @@ class HttpSettings(ChannelSettings):
 
     secrets: ClassVar[tuple[str, ...]] = ("token",)
 
-    token: Secret | None = Field(None, description="secret: sent as `Authorization: Bearer`")
+    token: Annotated[Secret, AfterValidator(_token)] | None = Field(
+        None, description="secret: sent as `Authorization: Bearer`"
+    )
 
     @model_validator(mode="after")
     def check_url(self) -> Self:
         """The URL is one of HTTP, and leads nowhere that is seen to be refused."""
         try:
             parts = urlsplit(self.url)
-            fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            host = parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
+            sent_to = parse_url(self.url).host  # as what sends it reads it: IDNA may refuse a name
         except ValueError:
-            fine, parts = False, None
-        if not fine or parts is None or any(character <= " " for character in self.url):
+            host, sent_to, parts = None, None, None
+        if not host or not sent_to or parts is None or any(character <= " " for character in self.url):
             raise PydanticCustomError(
                 "url", "url is no URL of HTTP", {"hint": "write it like https://hooks.example.com/klomp"}
             )
-        check_host(parts.hostname or "", allow_private=self.allow_private)
+        for one in (host, sent_to.strip("[]")):  # two readers of one URL may differ
+            check_host(one, allow_private=self.allow_private)
         if self.token is not None and "@" in parts.netloc:
             raise PydanticCustomError(
                 "url", "there are a token and a user in the URL", {"hint": "leave one of them out"}
-            )
-        if self.token is not None and not (
-            self.token.isascii() and self.token.isprintable() and " " not in self.token
-        ):
-            raise PydanticCustomError(
-                "token", "token is no token", {"hint": "use printable ASCII without blanks"}
             )
         return self
 
