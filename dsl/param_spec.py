@@ -171,6 +171,7 @@ def read_spec(key: Form, form: Form, keys_of: Keys, mistakes: Mistakes, now_us: 
         doc=_doc(given.get("doc"), mistakes),
         span=(key.start, form.end),
     )
+    _check_bounds(spec, given, mistakes, now_us)
     _check_required(given, mistakes)
     if len(mistakes) > before:
         return None
@@ -251,6 +252,15 @@ def _bound(kind: ParamType, form: Form | None, mistakes: Mistakes) -> Form | Non
     except BadValueOfType as error:
         wrong(mistakes, "bad-parameter", str(error), form, error.hint)
         return None
+
+
+def _check_bounds(spec: ParamSpec, given: dict[str, Form], mistakes: Mistakes, now_us: int) -> None:
+    rank = spec.type.rank
+    if rank is None or spec.low is None or spec.high is None:
+        return
+    if rank(spec.low, now_us) > rank(spec.high, now_us):
+        hint = "swap them: both are included"
+        wrong(mistakes, "bad-parameter", ":min is more than :max, so that no value may be", given["min"], hint)
 
 
 def _is_text(kind: ParamType) -> bool:

@@ -290,6 +290,8 @@ def _number_rank(literal: Form, _: int) -> float:
 
 def _keyword(form: Form) -> Form | None:
     name = name_of(form)
+    if name is not None and isinstance(form.value, str):
+        name = name.removeprefix(":")  # as it is written in EDN, in JSON and in URLs
     return Form(name) if name is not None and _KEYWORD.fullmatch(name) else None
 
 
@@ -395,8 +397,8 @@ _ALL = (
         places=frozenset(("value", "text", "streams")),
         literal=_keyword,
         samples=(Form("a"),),
-        schema={"type": "string", "pattern": f"^{_KEYWORD.pattern}$"},
-        hint="write a name without blanks, such as :error",
+        schema={"type": "string", "pattern": f"^:?{_KEYWORD.pattern}$"},
+        hint="write a name without blanks, such as error",
     ),
     Scalar(
         name="ip",
