@@ -260,7 +260,9 @@ def _check_bounds(spec: ParamSpec, given: dict[str, Form], mistakes: Mistakes, n
         return
     if rank(spec.low, now_us) > rank(spec.high, now_us):
         hint = "swap them: both are included"
-        wrong(mistakes, "bad-parameter", ":min is more than :max, so that no value may be", given["min"], hint)
+        wrong(
+            mistakes, "bad-parameter", ":min is more than :max, so that no value may be", given["min"], hint
+        )
 
 
 def _is_text(kind: ParamType) -> bool:

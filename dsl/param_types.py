@@ -398,7 +398,7 @@ _ALL = (
         literal=_keyword,
         samples=(Form("a"),),
         schema={"type": "string", "pattern": f"^:?{_KEYWORD.pattern}$"},
-        hint="write a name without blanks, such as error",
+        hint="write a name without blanks, such as :error",
     ),
     Scalar(
         name="ip",

@@ -265,23 +265,26 @@ class Client:
         asked = {"Accept": "application/json", **(headers or {})}
         return self._answer(self._request(method, path, asked, body), (200, 201, 202))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """What comes of sending an object to a path.
 
         Raises:
             ClientError: as `query`.
         """
-        headers = {"Content-Type": "application/json"}
-        return self.call("POST", path, body=orjson.dumps(body), headers=headers)
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        return self.call("POST", path, body=orjson.dumps(body), headers=sent)
 
-    def put(self, path: str, text: str) -> dict[str, Any]:
+    def put(self, path: str, text: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What comes of saving a document, EDN or JSON, at a path.
 
         Raises:
             ClientError: as `query`.
         """
         kind = "application/json" if text.lstrip().startswith('{"') else "application/edn"
-        return self.call("PUT", path, body=text.encode(), headers={"Content-Type": kind})
+        sent = {"Content-Type": kind, **(headers or {})}
+        return self.call("PUT", path, body=text.encode(), headers=sent)
 
     def ready(self) -> bool:
         """If the server answers and takes requests."""

@@ -79,6 +79,9 @@ class Plan:
         default_factory=list
     )  # with what shall be set of each; None: it goes
     wrong: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, str]] = field(
+        default_factory=list
+    )  # with the kind and the name of what they are of
 
     def refuse(self, kind: str, name: str, error: Exception, text: str | None = None) -> None:
         """Note what is wrong with one document."""
@@ -294,6 +297,9 @@ class _Scratch:
                     # The places are those of the file: what was put in for variables keeps them.
                     form = read(file.text) if file else read(document.body)
                     saved.kind.check(document.name, _placed(form, read(document.body)))
+                    plan.warnings += [
+                        {"kind": kind, "name": document.name, **one} for one in saved.kind.warnings(document)
+                    ]
                 except QueryError as error:
                     plan.refuse(kind, document.name, error, file.text if file else document.body)
                 except RequestError as error:

@@ -58,6 +58,11 @@ class Kind:
         """What is told of one document beside itself, such as its state. Values are plain data or forms."""
         return self.summary(document)
 
+    def warnings(self, document: Document) -> list[dict[str, str]]:
+        """What is allowed, and probably not meant: each a code, a message and a hint."""
+        del document
+        return []
+
     def refuse_deletion(self, name: str) -> None:
         """Raise a RequestError where a document must not be deleted, because others need it."""
 

@@ -15,6 +15,7 @@ from server.errors import RequestError
 
 Parameters = Mapping[str, Sequence[str]]
 
+NUMBER_MAX = 10**18 - 1  # of a parameter: what SQLite can count to, in whole digits
 ANY = ("*",)  # of a resource that checks its parameters itself, because it knows their names only then
 
 
@@ -44,6 +45,26 @@ class KnownParameters:
                 raise RequestError(
                     400, "unknown-parameter", f"no parameter {name!r} at {req.path}", _hint(name, known)
                 )
+
+
+def number_parameter(req: falcon.asgi.Request, name: str, most: int = NUMBER_MAX) -> int | None:
+    """A whole number from 1 on in the URL, None where it is left out.
+
+    Raises:
+        RequestError: `bad-parameter` (400).
+    """
+    given = req.get_param(name)
+    if given is None:
+        return None
+    if (
+        given.isascii()
+        and given.isdecimal()
+        and len(given) <= len(str(NUMBER_MAX))
+        and 0 < int(given) <= most
+    ):
+        return int(given)
+    hint = f"use a whole number from 1 to {most}" if most < NUMBER_MAX else "use a whole number from 1 on"
+    raise RequestError(400, "bad-parameter", f"{name} is {given[:40]!r}", hint)
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ UNNAMED = "unnamed"  # what a rule is called that is tried without a name
 SAMPLED_MAX = 10  # alerts of which a trial shows samples: each is a query
 
 _SILENCE_KEYS = ("matchers", "starts", "ends", "for", "comment")
+_MATCHER_KEYS = {"name": None, "operator": None, "value": None}
 _SILENCE_HINT = 'send {"matchers": ["service=auth"], "for": "2h", "comment": "why"}'
 
 
@@ -154,7 +155,8 @@ class AlertDesk:
         try:
             check_matchers(matchers)
         except BadMatcher as error:
-            raise RequestError(400, "bad-matcher", str(error), _SILENCE_HINT) from error
+            hint = 'name a value in one of them, as in "service=auth"'
+            raise RequestError(400, "bad-matcher", str(error), hint) from error
         now_us = self._clock()
         starts_us = _moment(given["starts"], now_us) if given.get("starts") is not None else now_us
         if (given.get("ends") is None) is (given.get("for") is None):
@@ -312,8 +314,9 @@ def _matcher(given: Any) -> Matcher:
         if isinstance(given, str):
             return parse_matcher(given)
         if isinstance(given, Mapping):
-            name, operator, value = (given.get(key) for key in ("name", "operator", "value"))
-            if isinstance(name, str) and isinstance(value, str):
+            name, operator, value = (given.get(key) for key in _MATCHER_KEYS)
+            # Alertmanager's isRegex and isEqual, read over, would make another matcher than was meant.
+            if isinstance(name, str) and isinstance(value, str) and given.keys() <= _MATCHER_KEYS.keys():
                 return Matcher(name, operator or "=", value)
     except BadMatcher as error:
         raise RequestError(400, "bad-matcher", str(error), 'write service=auth or host=~"web-.*"') from error

@@ -88,6 +88,10 @@ class RuleKind(Kind):
             "notifications": [shown_notification(one) for one in owed],
         }
 
+    def warnings(self, document: Document) -> list[dict[str, str]]:
+        """What to know of it, such as a channel that is not there."""
+        return self._read(document)[1]
+
     def _read(self, document: Document) -> tuple[Rule | None, list[dict[str, str]]]:
         """What a rule says, and what to know of it."""
         try:

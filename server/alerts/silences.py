@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
-from dsl.patterns.regex import BadPattern, searcher
+from dsl.limits import DEFAULT
+from dsl.patterns.regex import BadPattern, check, searcher
 
 Operator = Literal["=", "!=", "=~", "!~"]
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
@@ -111,6 +112,7 @@ def check_matchers(matchers: Sequence[Matcher]) -> None:
 def _compiled(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a pattern is of a whole text."""
     try:
+        check(pattern, DEFAULT)  # by itself: what is wrong with it is told without what is put around it
         return searcher(rf"\A(?:{pattern})\z")
     except BadPattern as error:
-        raise BadMatcher(f"{error}; {error.hint}") from error
+        raise BadMatcher(f"{error}: {pattern[:60]}") from error

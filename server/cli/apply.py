@@ -16,7 +16,8 @@ import click
 
 from dsl.errors import QueryError
 from dsl.reader import read
-from server.cli.common import Failure, client_failures, counted, url_option, visible
+from server.cli.common import Failure, client_failures, counted, url_option, visible, warn
+from server.cli.saved import author
 from server.client import Client, RefusedError
 from server.variables import references
 
@@ -80,10 +81,15 @@ def apply(folder: Path, *, dry_run: bool, prune: bool, delete_streams: bool, url
     }
     with client_failures(), Client(url) as client:
         try:
-            changes = client.post("/v1/apply", {**request, "dry_run": True})["changes"]
+            planned = client.post("/v1/apply", {**request, "dry_run": True})
+            changes = planned["changes"]
             _print(changes)
+            warn(
+                {**one, "message": f"{one['kind']} {one['name']}: {one['message']}"}
+                for one in planned["warnings"]
+            )
             if not dry_run and any(one["change"] != "none" for one in changes):
-                client.post("/v1/apply", request)
+                client.post("/v1/apply", request, author())
                 click.echo("applied")
         except RefusedError as error:
             raise _failure(error, sources) from error

@@ -10,9 +10,9 @@ import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import Failure, client_failures, counted, url_option
+from server.cli.common import Failure, client_failures, counted, format_option, url_option
 from server.cli.refusals import refusals_shown
-from server.cli.saved import CHANNELS, document_path
+from server.cli.saved import CHANNELS, author, document_path, print_versions, restore_version
 from server.cli.table import print_table
 from server.client import Client
 
@@ -59,7 +59,7 @@ def put(url: str, name: str, file: Path) -> None:
     """Set one from a file of EDN or JSON."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
     with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.put(document_path(CHANNELS, name), text)
+        found = client.put(document_path(CHANNELS, name), text, author())
     click.echo(f"channel {name} has version {found['version']}")
 
 
@@ -69,8 +69,26 @@ def put(url: str, name: str, file: Path) -> None:
 def delete(url: str, name: str) -> None:
     """Take one away. Its versions stay."""
     with client_failures(), Client(url) as client:
-        client.call("DELETE", document_path(CHANNELS, name))
+        client.call("DELETE", document_path(CHANNELS, name), headers=author())
     click.echo(f"channel {name} is gone")
+
+
+@channels.command()
+@click.argument("name")
+@format_option
+@click.pass_obj
+def versions(url: str, *, name: str, form: str) -> None:
+    """List the versions of one, the newest first."""
+    print_versions(CHANNELS, name, form=form, url=url)
+
+
+@channels.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1))
+@click.pass_obj
+def restore(url: str, name: str, version: int) -> None:
+    """Save an old version again, as the newest, its secrets too."""
+    restore_version(CHANNELS, name, version, url=url)
 
 
 @channels.command()

@@ -13,7 +13,7 @@ from rich.console import Console
 from dsl.errors import QueryError
 from server.cli.common import Failure, client_failures, counted, format_option, url_option, visible, warn
 from server.cli.refusals import refusals_shown
-from server.cli.saved import RULES, author, content_type, document_path
+from server.cli.saved import RULES, author, content_type, document_path, print_versions, restore_version
 from server.cli.table import print_table
 from server.client import Client
 
@@ -30,10 +30,12 @@ def rules(context: click.Context) -> None:
       klomp rules put errors errors.edn
       klomp rules show errors
       klomp rules test errors.test.edn           unit tests: records in, alerts out; no server needed
+      klomp rules versions errors
+      klomp rules restore errors 1
       klomp rules delete errors
     """  # noqa: D301  # \b keeps lines as they are
     if context.invoked_subcommand is None:
-        context.invoke(list_rules)
+        list_rules.invoke(list_rules.make_context("list", [], parent=context))
 
 
 @rules.command("list")
@@ -92,6 +94,24 @@ def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url
         found = client.call("PUT", document_path(RULES, name), body=file.read(), headers=headers)
     click.echo(f"saved {found['name']}, version {found['version']}")
     warn(found["warnings"])
+
+
+@rules.command
+@click.argument("name")
+@format_option
+@url_option
+def versions(*, name: str, form: str, url: str) -> None:
+    """List the versions of a rule, the newest first."""
+    print_versions(RULES, name, form=form, url=url)
+
+
+@rules.command
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1))
+@url_option
+def restore(*, name: str, version: int, url: str) -> None:
+    """Save an old version again, as the newest."""
+    warn(restore_version(RULES, name, version, url=url)["warnings"])
 
 
 @rules.command

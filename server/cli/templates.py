@@ -9,7 +9,14 @@ from rich.console import Console
 from server.cli.common import Failure, client_failures, counted, format_option, url_option
 from server.cli.refusals import refusals_shown
 from server.cli.run import run
-from server.cli.saved import TEMPLATES, author, content_type, document_path
+from server.cli.saved import (
+    TEMPLATES,
+    author,
+    content_type,
+    document_path,
+    print_versions,
+    restore_version,
+)
 from server.cli.table import print_table
 from server.client import Client
 
@@ -103,12 +110,7 @@ def delete(*, name: str, url: str) -> None:
 @url_option
 def versions(*, name: str, form: str, url: str) -> None:
     """List the versions of a template, the newest first."""
-    with client_failures(), refusals_shown(), Client(url) as client:
-        rows = client.call("GET", f"{document_path(TEMPLATES, name)}/versions")["versions"]
-    if form == "json":
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
-        return
-    print_table(Console(), [_version(row) for row in rows], ("version", "saved", "author", ""))
+    print_versions(TEMPLATES, name, form=form, url=url)
 
 
 @templates.command
@@ -117,11 +119,7 @@ def versions(*, name: str, form: str, url: str) -> None:
 @url_option
 def restore(*, name: str, version: int, url: str) -> None:
     """Save an old version again, as the newest."""
-    headers = {**content_type(as_json=True), **author()}
-    body = orjson.dumps({"version": version})
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("POST", f"{document_path(TEMPLATES, name)}/restore", body=body, headers=headers)
-    click.echo(f"restored {name}, now version {found['version']}")
+    restore_version(TEMPLATES, name, version, url=url)
 
 
 templates.add_command(run)
@@ -129,8 +127,3 @@ templates.add_command(run)
 
 def _value(param: dict[str, Any]) -> str:
     return f"{param['name']}=…" if param["required"] else f"[{param['name']}]"
-
-
-def _version(row: dict[str, Any]) -> dict[str, Any]:
-    note = "deleted" if row.get("deleted") else "built in" if row.get("builtin") else ""
-    return {"version": str(row["version"]), "saved": row["saved"] or "", "author": row["author"], "": note}

@@ -121,7 +121,7 @@ class ChannelKind(Kind):
         """A channel that a rule notifies stays.
 
         Raises:
-            RequestError: `document-used` (400).
+            RequestError: `channel-in-use` (409).
         """
         users = [rule.name for rule in self._documents.list("rule") if name in _notified(rule)]
         if users:
@@ -129,8 +129,8 @@ class ChannelKind(Kind):
                 " and others" if len(users) > USERS_NAMED_MAX else ""
             )
             raise RequestError(
-                400,
-                "channel-used",
+                409,
+                "channel-in-use",
                 f"the channel {name!r} is notified by {named}",
                 "take it out of their :notify first",
             )

@@ -25,7 +25,7 @@ from server.bodies import read_body
 from server.callers import client_of, gone_of
 from server.engine.asked import Asked
 from server.errors import RequestError
-from server.parameters import Parameters
+from server.parameters import Parameters, number_parameter
 from server.resources.documents import answer, author_of, plain_map
 from server.resources.query import QUERY_BYTES_MAX, decoded, syntax_of
 from server.turns import Turns
@@ -71,8 +71,8 @@ class AlertHistory(AlertResource):
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Changes of state and notifications, the newest first."""
         rule, fingerprint = req.get_param("rule"), req.get_param("fingerprint")
-        limit = req.get_param_as_int("limit", min_value=1, max_value=LISTED_MAX, default=LIMIT_DEFAULT)
-        before = req.get_param_as_int("before", min_value=1)
+        limit = number_parameter(req, "limit", LISTED_MAX) or LIMIT_DEFAULT
+        before = number_parameter(req, "before")
         answer(
             req,
             resp,

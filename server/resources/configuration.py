@@ -65,7 +65,11 @@ class Applied:
                 await self._configuration.apply(plan, author, self._run)
         resp.content_type = falcon.MEDIA_JSON
         resp.data = orjson.dumps(
-            {"applied": not request.dry_run, "changes": [step.to_json() for step in plan.steps]}
+            {
+                "applied": not request.dry_run,
+                "changes": [step.to_json() for step in plan.steps],
+                "warnings": plan.warnings,
+            }
         )
 
     def _plan(self, request: _Request) -> Plan:

@@ -16,6 +16,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 import falcon
@@ -144,6 +145,8 @@ def author_of(req: falcon.asgi.Request) -> str:
         RequestError: `bad-author` (400).
     """
     author = (req.get_header(AUTHOR_HEADER) or ANONYMOUS).strip()
+    with suppress(UnicodeError):  # headers come as latin-1; what is none of UTF-8 was meant so
+        author = author.encode("latin-1").decode()
     if len(author) > AUTHOR_CHARACTERS_MAX or not author.isprintable():
         raise RequestError(
             400,

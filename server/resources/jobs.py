@@ -11,7 +11,7 @@ import orjson
 
 from server.errors import RequestError
 from server.jobs import JOBS
-from server.parameters import Parameters
+from server.parameters import Parameters, number_parameter
 from storage.metadata import JOBS_LISTED_MAX, JobRow, Metadata
 from storage.times import format_time, shown_time
 
@@ -29,7 +29,7 @@ class Jobs:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """The kinds, and the latest runs, the newest first."""
         kind = req.get_param("kind")
-        limit = req.get_param_as_int("limit", min_value=1, max_value=JOBS_LISTED_MAX, default=LIMIT_DEFAULT)
+        limit = number_parameter(req, "limit", JOBS_LISTED_MAX) or LIMIT_DEFAULT
         runs = await asyncio.to_thread(self._metadata.jobs, limit, kind)
         resp.content_type = falcon.MEDIA_JSON
         resp.data = orjson.dumps(

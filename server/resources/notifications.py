@@ -10,7 +10,7 @@ import falcon.asgi
 
 from server.errors import RequestError
 from server.notify.documents import SavedChannels
-from server.parameters import Parameters
+from server.parameters import Parameters, number_parameter
 from server.resources.documents import DocumentResource, answer
 from storage.notifications import LISTED_MAX, Notification, Notifications, NotificationState
 from storage.times import format_time, shown_time
@@ -56,8 +56,8 @@ class NotificationList(_OfOutbox):
             raise RequestError(
                 400, "bad-parameter", f"no state {state[:40]!r}", f"there are: {', '.join(STATES)}"
             )
-        limit, before = _number(req, "limit"), _number(req, "before")
-        limit = min(LISTED_DEFAULT if limit is None else limit, LISTED_MAX)
+        limit = number_parameter(req, "limit", LISTED_MAX) or LISTED_DEFAULT
+        before = number_parameter(req, "before")
         channel, rule = req.get_param("channel"), req.get_param("rule")
         rows = await self.run(
             lambda: self.outbox.list(
@@ -119,15 +119,6 @@ class ResentChannel(_OfOutbox):
         """Owe them again."""
         await self.run(lambda: self.saved.find(name))
         answer(req, resp, {"resent": await self.run(lambda: self.outbox.requeue_channel(name, self.clock()))})
-
-
-def _number(req: falcon.asgi.Request, name: str) -> int | None:
-    given = req.get_param(name)
-    if given is None:
-        return None
-    if not (given.isascii() and given.isdecimal() and len(given) <= 18 and int(given) > 0):
-        raise RequestError(400, "bad-parameter", f"{name} is {given[:40]!r}", "use a number from 1 on")
-    return int(given)
 
 
 def _shown(row: Notification) -> dict[str, Any]:

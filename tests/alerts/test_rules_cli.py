@@ -47,8 +47,12 @@ def test_a_rule_is_tried_replayed_saved_listed_shown_and_deleted(klomp, server):
     assert "auth: 2 errors" in listed
     assert "0 alerts" in klomp("alerts", "--match", "service=edge")
     assert "errors" in klomp("rules", "list")
+    bare = CliRunner().invoke(main, ["rules"], env={"KLOMP_URL": server.url})
+    assert bare.output.endswith("1 rule\n")  # the same server as for all other commands
     assert klomp("rules", "show", "errors") == RULE + "\n"
     assert "fired 1 time" in klomp("rules", "replay", "errors", "--since", "-2m")
+    assert "1 " in klomp("rules", "versions", "errors")
+    assert klomp("rules", "restore", "errors", "1") == "restored errors, now version 1\n"
     assert klomp("rules", "delete", "errors") == "deleted errors\n"
     assert "0 rules" in klomp("rules", "list")
 

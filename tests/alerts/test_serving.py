@@ -136,6 +136,7 @@ def test_a_silence_keeps_an_alert_quiet_until_it_ends(firing):
         ({"matchers": ["service=~.*"], "for": "1h"}, "bad-matcher"),
         ({"matchers": [5], "for": "1h"}, "bad-matcher"),
         ({"matchers": [{"name": "a", "operator": "~", "value": "b"}], "for": "1h"}, "bad-matcher"),
+        ({"matchers": [{"name": "a", "value": "b.*", "isRegex": True}], "for": "1h"}, "bad-matcher"),
         ({"matchers": ["a=b"]}, "bad-silence"),
         ({"matchers": ["a=b"], "for": "1x"}, "bad-duration"),
         ({"matchers": ["a=b"], "ends": "tomorrow"}, "bad-time"),
@@ -150,6 +151,19 @@ def test_a_silence_with_a_mistake_is_refused(server, body, code):
     )
     assert (status, answer["errors"][0]["code"]) == (400, code)
     assert answer["errors"][0]["hint"]
+
+
+def test_what_is_wrong_with_an_expression_is_told_as_it_was_written(server):
+    body = orjson.dumps({"matchers": ["service=~("], "for": "1h"})
+    _, answer, _ = server.request("POST", "/v1/silences", body, content_type="application/json")
+    assert answer["errors"][0]["message"] == "no regular expression: missing ): (: ("
+
+
+@pytest.mark.parametrize("wrong", ["limit=0", "limit=1001", "limit=x", "before=x", "before=0"])
+def test_a_number_in_a_url_that_is_none_is_refused(server, wrong):
+    status, answer, _ = server.request("GET", f"/v1/alerts/history?{wrong}")
+    assert (status, answer["errors"][0]["code"]) == (400, "bad-parameter")
+    assert answer["errors"][0]["hint"].startswith("use a whole number from 1")
 
 
 def test_a_rule_is_tried_without_telling_anybody(firing):

@@ -126,7 +126,7 @@ VALUES = {
         ["5", '"soon"'],
     ),
     "duration": (['"1h30m"', '#log/duration "1s"'], ["5", '"1x"', '"now"', '#log/re "1h"']),
-    "keyword": ([":a", '"a.b/c"', ":a-b"], ['"a b"', '""', "1", '"-"']),
+    "keyword": ([":a", '"a.b/c"', ":a-b", '":a"'], ['"a b"', '"::a"', '":"', '""', "1", '"-"']),
     "ip": (['"10.0.0.1"', '"10.0.0.0/8"', '"2001:db8::/32"', '#log/ip "10.0.0.1"'], ['"10.0"', "1", '"x"']),
     "regex": (['"^a"', '#log/re "a"'], ["1", ":a"]),
 }
@@ -148,6 +148,7 @@ def test_a_type_has_texts_for_urls():
         "number": ("1.5", "1.5"),
         "boolean": ("true", "true"),
         "string": ("5", '"5"'),
+        "keyword": (":error", '"error"'),
         "duration": ("1h", '#log/duration "1h"'),
         "instant": ("now-1d/d", '#inst "now-1d/d"'),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from types import SimpleNamespace
 
 import pytest
@@ -161,10 +162,12 @@ def test_a_rule_and_the_channel_that_it_names_come_and_go_together(server, tmp_p
     write(tmp_path, channels__pager=CHANNEL, rules__checkout=RULE)
     assert "+ rule checkout" in apply(server, tmp_path, HOOK_URL=URL)
     assert server.request("GET", "/v1/rules/checkout")[1]["text"] == RULE.strip()
+    (head, *_) = server.request("GET", "/v1/rules/checkout/versions")[1]["versions"]
+    assert head["author"] == getpass.getuser()
     assert "created" not in apply(server, tmp_path, HOOK_URL=URL)
     (tmp_path / "channels" / "pager.edn").unlink()
     told = apply(server, tmp_path, code=2)
-    assert "channel pager: the channel 'pager' is notified by checkout [channel-used]" in told
+    assert "channel pager: the channel 'pager' is notified by checkout [channel-in-use]" in told
     write(tmp_path, rules__checkout=RULE.replace(":n 10", ":m 10"))
     assert f"{tmp_path}/rules/checkout.edn:3:" in apply(server, tmp_path, "--no-prune", code=2)
     (tmp_path / "rules" / "checkout.edn").unlink()
@@ -175,6 +178,12 @@ def test_a_rule_and_the_channel_that_it_names_come_and_go_together(server, tmp_p
 
 BASE = "{:params {?service {:type :string :required true}} :query {:where [:= :service ?service]}}"
 USER = "{:use :a-base, :query {:limit 5}}"
+
+
+def test_a_rule_that_would_tell_nobody_is_warned_of(server, tmp_path):
+    write(tmp_path, rules__quiet=RULE.replace(":pager", ":pagr"))
+    told = apply(server, tmp_path, "--dry-run", "--no-prune")
+    assert "warning: rule quiet: no channel 'pagr': nobody is told; PUT /v1/channels/pagr\n" in told
 
 
 def test_templates_that_use_each_other_are_checked_as_they_will_be(server, tmp_path):
@@ -240,6 +249,8 @@ def test_the_command_line_of_channels(server, tmp_path):
     assert (done.returncode, done.stderr) == (2, "error: it did not arrive: 127.0.0.1: connection refused\n")
     assert klomp(server, "channels", "history", "--state", "dead").stdout == "0 notifications\n"
     assert klomp(server, "channels", "resend", "cli").stdout == "0 notifications will be sent again\n"
+    assert getpass.getuser() in klomp(server, "channels", "versions", "cli").stdout
+    assert klomp(server, "channels", "restore", "cli", "1").stdout == "restored cli, now version 1\n"
     (tmp_path / "c.edn").write_text("{:type :pigeon}")
     assert "^^^^^^^" in klomp(server, "channels", "put", "cli", str(tmp_path / "c.edn")).stderr
     assert klomp(server, "channels", "delete", "cli").stdout == "channel cli is gone\n"

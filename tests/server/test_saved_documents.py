@@ -153,6 +153,8 @@ def test_mistakes_have_their_place_in_what_was_sent(client):
     assert put(client, "a", "{").status_code == 400
     assert put(client, "a", "{}", **{"X-Klomp-Author": "x" * 101}).json["errors"][0]["code"] == "bad-author"
     put(client, "errors", "{}")
+    named = put(client, "of-jose", "{}", **{"X-Klomp-Author": "José".encode().decode("latin-1")})
+    assert named.json["author"] == "José"  # headers are bytes: UTF-8 on the wire
     assert client.simulate_get("/v1/notes/erors").json["errors"][0]["hint"] == "did you mean errors?"
     assert client.simulate_delete("/v1/notes/none").status_code == 404
     assert client.simulate_get("/v1/notes/none/versions").status_code == 404
