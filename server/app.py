@@ -19,6 +19,7 @@ from server.configuration import Configuration
 from server.deletions import Deletions
 from server.documents import SavedDocuments
 from server.engine import Engine
+from server.engine.editing import Editing
 from server.engine.fields import Fields
 from server.engine.histogram import Histograms
 from server.engine.records import Records
@@ -39,6 +40,7 @@ from server.resources.channels import TestedChannel
 from server.resources.configuration import Applied, Exported
 from server.resources.deletions import Delete, DeletionList
 from server.resources.documents import document_routes
+from server.resources.editing import Complete, Validate
 from server.resources.explain import Explain
 from server.resources.fields import StreamFields
 from server.resources.health import Health, Ready
@@ -98,6 +100,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     logs = Logs(parts.ingest, parts.store, parts.settings)
     query = Query(parts.engine, parts.turns)
     records = Records(parts.engine, parts.store)
+    editing = Editing(parts.engine)
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
     documents = Documents(parts.metadata)
     outbox = Notifications(parts.metadata)
@@ -122,6 +125,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/query", query),
         ("/v1/query", query),
         ("/v1/histogram", Histogram(Histograms(parts.engine), parts.turns)),
+        ("/v1/validate", Validate(editing, parts.turns)),
+        ("/v1/complete", Complete(editing, parts.turns)),
         ("/v1/explain", Explain(parts.engine, parts.turns)),
         ("/v1/streams", Streams(parts.store, parts.data)),
         ("/v1/streams/{stream}", Stream(parts.admin)),

@@ -6,6 +6,7 @@ names. Three things are recognised, each by the first of its names that fits; al
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ ADDRESS_NAMES = (
 TIME_NAMES_STRICT = frozenset(TIME_NAMES[:2])
 EPOCH_PLAUSIBLE_S = 10**8  # 1973: a smaller number under a name like `time` is more likely a duration
 
+SHOWN_CHARACTERS_MAX = 60  # of a value in a message: enough to recognise it
 DEPTH_MAX = 64  # the index refuses 128; nobody can read 64
 FIELDS_MAX = 2048  # each name is a column of the index
 
@@ -95,7 +97,7 @@ def _take_time(record: dict[str, Any], now_us: int) -> int:
                 continue
             raise BadRecord(
                 "bad-timestamp",
-                f"{name} is {str(value)[:60]!r}, which is no time",
+                f"{name} is {_shown(value)}, which is no time",
                 "use RFC 3339, or a number of s, ms, us or ns since 1970, between the years 1685 and 2255",
             )
         if not strict and type(value) is not str and abs(value) < EPOCH_PLAUSIBLE_S:
@@ -103,6 +105,12 @@ def _take_time(record: dict[str, Any], now_us: int) -> int:
         del record[name]
         return time_us
     return now_us
+
+
+def _shown(value: object) -> str:
+    """A value of a record as its sender wrote it, in JSON, bounded."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else text[: SHOWN_CHARACTERS_MAX - 1] + "…"
 
 
 def _is_text(value: object) -> bool:

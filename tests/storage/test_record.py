@@ -74,7 +74,7 @@ def test_without_a_time_it_is_the_arrival():
 
 
 def test_a_timestamp_that_is_none_is_a_mistake():
-    with pytest.raises(BadRecord, match="'yesterday', which is no time") as caught:
+    with pytest.raises(BadRecord, match='"yesterday", which is no time') as caught:
         kept({"timestamp": "yesterday"})
     assert (caught.value.code, "RFC 3339" in caught.value.hint) == ("bad-timestamp", True)
 
