@@ -8,6 +8,9 @@ A folder is incremental. Files of sealed segments are hard links where the file 
 before has with the same checksum stays. Files that changed get a name of their own beside the old ones; the manifest
 is replaced at the end as a whole, and only then what it does not list is removed. So a folder holds the backup before
 until the new one is whole.
+
+What the disk cannot read stops nothing: such bytes of data are zeros in the backup, so that all others are where they
+were, and are told, also by whoever restores it. An index of which something cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -17,18 +20,14 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-import zstandard
-
+from storage.archive import is_archive, is_backup, write_archive
 from storage.catalog import Catalog, SegmentEntry, load_catalog
-from storage.format import FILE_HEADER, FrameHeader, file_header
+from storage.format import FILE_HEADER, file_header
 from storage.manifest import (
     MANIFEST,
     README,
@@ -40,13 +39,13 @@ from storage.manifest import (
     load_manifest,
 )
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, sync_directory
-from storage.scan import frames
+from storage.salvage import copy_readable, readable_checksum, synced_end, whole_batches
 from storage.segment import SegmentMeta, checksum, load_meta, recover_entries
 from storage.versions import refuse_unknown_versions
 
 STREAM_TRIES = 20  # a segment may be dropped or replaced while it is copied; then the stream is begun again
 COPY_BYTES = 1 << 20
-ARCHIVE_LEVEL = 1  # what is in it is packed already
+STRETCHES_SHOWN = 20  # unreadable ones of a file
 STAGING = "backup.new"  # where an archive is put together: links beside the data, removed at the end
 NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
 
@@ -98,14 +97,9 @@ def backup(data: DataDirectory, target: Path, now_us: int, *, progress: Progress
     return _Folder(data, target, progress).run(now_us)
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a backup of this name is one file."""
-    return path.name.endswith((".tar", ".tar.zst"))
-
-
 def _archive(data: DataDirectory, target: Path, now_us: int, progress: Progress) -> Outcome:
     """Put a backup together beside the data, of links, and write it as one file."""
-    if target.exists() and not _is_ours(target):
+    if target.exists() and not is_backup(target):
         raise BackupError(f"{target} is there and is no backup", "name another file")
     staging = data.root / STAGING
     with _only_one(data.root):
@@ -115,7 +109,7 @@ def _archive(data: DataDirectory, target: Path, now_us: int, progress: Progress)
             new = target.with_name(target.name + ".new")
             try:
                 with new.open("wb") as file:
-                    _write_archive(file, staging, outcome.manifest, packed=target.name.endswith(".zst"))
+                    write_archive(file, staging, outcome.manifest, packed=target.name.endswith(".zst"))
                     file.flush()
                     os.fsync(file.fileno())
                 new.replace(target)
@@ -128,49 +122,6 @@ def _archive(data: DataDirectory, target: Path, now_us: int, progress: Progress)
     outcome.copied, outcome.linked = outcome.copied + outcome.linked, 0
     outcome.copied_bytes = sum(file.size for file in outcome.manifest.files)
     return outcome
-
-
-def _write_archive(file: IO[bytes], folder: Path, manifest: Manifest, *, packed: bool) -> None:
-    if packed:
-        packer = zstandard.ZstdCompressor(level=ARCHIVE_LEVEL).stream_writer(file, closefd=False)
-        with packer, tarfile.open(fileobj=packer, mode="w|") as archive:
-            _add_all(archive, folder, manifest)
-    else:
-        with tarfile.open(fileobj=file, mode="w|") as archive:
-            _add_all(archive, folder, manifest)
-
-
-def _add_all(archive: tarfile.TarFile, folder: Path, manifest: Manifest) -> None:
-    for name in (README, *(stored.place for stored in manifest.files), MANIFEST):
-        path = folder / name
-        about = tarfile.TarInfo(name)
-        about.size, about.mtime, about.mode = path.stat().st_size, int(path.stat().st_mtime), 0o644
-        with path.open("rb") as content:
-            archive.addfile(about, content)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with open_archive(path) as archive:
-            first = archive.next()
-            return first is not None and first.name == README
-    except (tarfile.TarError, zstandard.ZstdError, OSError):
-        return False
-
-
-@contextmanager
-def open_archive(path: Path) -> Iterator[tarfile.TarFile]:
-    """A backup that is one file, to be read from its beginning to its end."""
-    with path.open("rb") as file:
-        if path.name.endswith(".zst"):
-            with (
-                zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
-                tarfile.open(fileobj=unpacked, mode="r|") as archive,
-            ):
-                yield archive
-        else:
-            with tarfile.open(fileobj=file, mode="r|") as archive:
-                yield archive
 
 
 def remove_staging(data: DataDirectory) -> bool:
@@ -214,6 +165,7 @@ class _Folder:
         self._files: dict[str, BackedUpFile] = {}
         self._folders: set[Path] = set()
         self._outcome = Outcome(Manifest(made_us=0, streams=(), files=()))
+        self._lost: list[str] = []
 
     def run(self, now_us: int) -> Outcome:
         """Make the backup."""
@@ -233,7 +185,7 @@ class _Folder:
             ]
             self._sync()
             files = tuple(sorted(self._files.values(), key=lambda file: file.path))
-            manifest = Manifest(made_us=now_us, streams=tuple(streams), files=files)
+            manifest = Manifest(made_us=now_us, streams=tuple(streams), files=files, lost=tuple(self._lost))
             manifest.save(self._target)
             self._prune()
         self._outcome.manifest = manifest
@@ -255,7 +207,7 @@ class _Folder:
                 live.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
         except sqlite3.DatabaseError as error:
-            self._outcome.problems.append(f"{source.name} cannot be read and is not in the backup: {error}")
+            self._tell_lost(f"{source.name} cannot be read and is not in the backup: {error}")
             new.unlink(missing_ok=True)
             return
         self._take_over(source.name, new)
@@ -264,9 +216,9 @@ class _Folder:
         """Back up one stream; None where it was deleted meanwhile."""
         directory = self._data.stream(name)
         for _ in range(STREAM_TRIES):
-            files, problems = dict(self._files), len(self._outcome.problems)
+            files, problems, lost = dict(self._files), len(self._outcome.problems), len(self._lost)
             try:
-                catalog = load_catalog(directory.catalog)
+                catalog = self._catalog(directory)
                 stream = self._segments(directory, catalog)
                 if catalog is None or self._is_still(directory, catalog):
                     return stream
@@ -275,9 +227,25 @@ class _Folder:
             # A segment was dropped or replaced, or all of the stream.
             self._files = files
             del self._outcome.problems[problems:]
+            del self._lost[lost:]
             if not directory.root.is_dir():
                 return None
         raise BackupError(f"stream {name} changed under every try to copy it", "try again")
+
+    def _catalog(self, directory: StreamDirectory) -> Catalog | None:
+        try:
+            return load_catalog(directory.catalog)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            name = self._name(directory.catalog)
+            self._outcome.problems.append(f"{name} cannot be read and is made anew after a restore")
+            return None
+
+    def _tell_lost(self, problem: str) -> None:
+        """Tell what is lost for good, now and when the backup is restored."""
+        self._outcome.problems.append(problem)
+        self._lost.append(problem)
 
     @staticmethod
     def _is_still(directory: StreamDirectory, catalog: Catalog) -> bool:
@@ -300,7 +268,7 @@ class _Folder:
                     raise
         records, until = sum(entry.records for entry in kept), max(sealed_until, 1)
         for first in tail:
-            more, until = self._unsealed(directory.segment(first))
+            more, until = self._unsealed(directory, directory.segment(first), newest=first == tail[-1])
             records += more
         if catalog is not None:
             # Its generation rises all the time, and means nothing to a store that begins with it.
@@ -318,7 +286,7 @@ class _Folder:
         catalog = load_catalog(directory.catalog)
         if catalog is None or entry not in catalog.segments or data.exists():
             return False
-        self._outcome.problems.append(f"{self._name(data)} is gone and not in the backup")
+        self._tell_lost(f"{self._name(data)} is gone and not in the backup")
         return True
 
     def _sealed(self, directory: StreamDirectory, entry: SegmentEntry) -> SegmentEntry:
@@ -327,9 +295,7 @@ class _Folder:
         meta = load_meta(segment)
         data = self._link(segment.data, meta.files.get(segment.data.name) if meta else None)
         if meta is not None and data != meta.files.get(segment.data.name):
-            self._outcome.problems.append(
-                f"{self._name(segment.data)} is damaged, and so it is in the backup"
-            )
+            self._tell_lost(f"{self._name(segment.data)} is damaged, and so it is in the backup")
         self._aside(segment)
         if meta is not None:
             self._link(segment.meta, None)
@@ -341,7 +307,7 @@ class _Folder:
         """Back up the index of a sealed segment; whether it is as it was sealed. One that is not is left out."""
         before = dict(self._files)
         for name, want in meta.files.items():
-            if name != segment.data.name and self._link(segment.root / name, want) != want:
+            if name != segment.data.name and self._link(segment.root / name, want, derived=True) != want:
                 if load_meta(segment) != meta:
                     raise FileNotFoundError(errno.ENOENT, "the index was made anew meanwhile", name)
                 self._files = before
@@ -352,7 +318,9 @@ class _Folder:
                 return False
         return True
 
-    def _unsealed(self, segment: SegmentDirectory) -> tuple[int, int]:
+    def _unsealed(
+        self, directory: StreamDirectory, segment: SegmentDirectory, *, newest: bool
+    ) -> tuple[int, int]:
         """Back up a segment that is not sealed, to the end of its last whole batch; its records, and where they end."""
         try:
             fd = os.open(segment.data, os.O_RDONLY)
@@ -367,18 +335,29 @@ class _Folder:
             if os.fstat(fd).st_size < FILE_HEADER.size:
                 self._put_bytes(self._name(segment.data), file_header())
                 return 0, segment.first
-            end, until, records, pending = FILE_HEADER.size, segment.first, 0, 0
-            for found in frames(fd, verify=True, expect=segment.first):
-                if isinstance(found, FrameHeader):
-                    pending += found.records
-                    if not found.continues:
-                        end, until, records = found.end, found.until, records + pending
-                        pending = 0
-            self._copy(self._name(segment.data), fd, end)
+            size = synced_end(directory, segment, fd) if newest else os.fstat(fd).st_size
+            try:
+                end, until, records = whole_batches(fd, segment.first, size)
+                self._copy(self._name(segment.data), fd, end)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                until, records = self._unreadable_tail(segment, fd, size)
         finally:
             os.close(fd)
         self._aside(segment)
         return records, until
+
+    def _unreadable_tail(self, segment: SegmentDirectory, fd: int, size: int) -> tuple[int, int]:
+        """Back up what can be read of a segment that is not sealed; where its records end, and how many there are."""
+        new = self._target / "copy.new"
+        with new.open("w+b") as out:
+            self._tell_unreadable(self._name(segment.data), copy_readable(out, fd, size, self._progress))
+            out.flush()
+            end, until, records = whole_batches(out.fileno(), segment.first, size)
+            out.truncate(end)
+        self._take_over(self._name(segment.data), new)
+        return until, records
 
     def _aside(self, segment: SegmentDirectory) -> None:
         for path in segment.root.glob("damaged-*.bin"):
@@ -415,8 +394,11 @@ class _Folder:
             folder = folder.parent
         return path
 
-    def _link(self, source: Path, want: Sum | None) -> Sum:
-        """Have a file that does not change; its checksum, which is read unless the backup before has it as wanted."""
+    def _link(self, source: Path, want: Sum | None, *, derived: bool = False) -> Sum | None:
+        """Have a file that does not change; its checksum, which is read unless the backup before has it as wanted.
+
+        What the disk cannot read is told. Of a file that is derived nothing is kept then, and the checksum is None.
+        """
         name = self._name(source)
         if want is not None and self._is_there(name, want):
             return want
@@ -427,42 +409,52 @@ class _Folder:
         except OSError as error:
             if error.errno not in NO_LINK:
                 raise
-            with source.open("rb") as file:
-                return self._copy(name, file.fileno(), os.fstat(file.fileno()).st_size)
-        found = checksum(new)
-        self._progress(found[0])
-        return self._move_in(name, new, found, linked=True)
+            found = None
+        else:
+            found = readable_checksum(new)
+        if found is not None:
+            self._progress(found[0])
+            return self._move_in(name, new, found, linked=True)
+        new.unlink(missing_ok=True)  # a link to what cannot be read could not be read either
+        with source.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return self._copy(name, file.fileno(), size, derived=derived)
 
-    def _copy(self, name: str, fd: int, size: int) -> Sum:
-        """Have a copy of the first bytes of a file."""
+    def _copy(self, name: str, fd: int, size: int, *, derived: bool = False) -> Sum | None:
+        """Have a copy of the first bytes of a file; its checksum, None for what is derived and cannot be read."""
         new = self._target / "copy.new"
-        crc = at = 0
         with new.open("wb") as out:
-            while at < size:
-                piece = os.pread(fd, min(COPY_BYTES, size - at), at)
-                if not piece:
-                    raise FileNotFoundError(errno.ENOENT, "it was cut off meanwhile", name)
-                out.write(piece)
-                crc = zlib.crc32(piece, crc)
-                at += len(piece)
-                self._progress(len(piece))
-            out.flush()
-            os.fsync(out.fileno())
-        return self._move_in(name, new, (size, crc))
+            unreadable = copy_readable(out, fd, size, self._progress)
+        if unreadable and derived:
+            new.unlink()
+            return None
+        self._tell_unreadable(name, unreadable)
+        return self._take_over(name, new)
+
+    def _tell_unreadable(self, name: str, unreadable: Sequence[tuple[int, int]]) -> None:
+        if unreadable:
+            size = sum(end - start for start, end in unreadable)
+            shown = ", ".join(f"{start} to {end}" for start, end in unreadable[:STRETCHES_SHOWN])
+            more = (
+                f" and {len(unreadable) - STRETCHES_SHOWN} more" if len(unreadable) > STRETCHES_SHOWN else ""
+            )
+            self._tell_lost(
+                f"{name}: the disk cannot read {size} bytes of it, at {shown}{more}; they are zeros in the backup"
+            )
 
     def _put_bytes(self, name: str, data: bytes) -> None:
         new = self._target / "copy.new"
         new.write_bytes(data)
         self._take_over(name, new)
 
-    def _take_over(self, name: str, new: Path) -> None:
-        """Have a small file that was made in the target."""
+    def _take_over(self, name: str, new: Path) -> Sum:
+        """Have a file that was made in the target."""
         fd = os.open(new, os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
-        self._move_in(name, new, checksum(new))
+        return self._move_in(name, new, checksum(new))
 
     def _move_in(self, name: str, new: Path, found: Sum, *, linked: bool = False) -> Sum:
         if self._is_there(name, found):

@@ -80,6 +80,7 @@ class Manifest(BaseModel):
         made_us: When it was begun, microseconds since 1970.
         streams: The streams, by name.
         files: All files, but this one.
+        lost: What the store had lost already, or the disk could not read, one sentence each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +89,7 @@ class Manifest(BaseModel):
     made_us: int
     streams: tuple[BackedUpStream, ...]
     files: tuple[BackedUpFile, ...]
+    lost: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The bytes of its file."""

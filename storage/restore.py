@@ -18,7 +18,7 @@ from typing import IO
 
 import zstandard
 
-from storage.backup import open_archive
+from storage.archive import open_archive
 from storage.errors import FormatUnknown
 from storage.manifest import (
     MANIFEST,
@@ -54,6 +54,11 @@ class Restored:
 
     manifest: Manifest | None
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What was lost before it was made, one sentence each: nothing is wrong with the backup itself."""
+        return self.manifest.lost if self.manifest is not None else ()
 
 
 def verify(source: Path, *, progress: Progress = lambda _: None) -> Restored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -80,6 +81,10 @@ def _document(path: Path, known: int) -> Iterator[UnknownVersion]:
         version = orjson.loads(data).get("version") if checksum_holds(data) else known
     except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return  # damaged, which is another matter
     if version != known and isinstance(version, int):
         yield UnknownVersion(path, version, known)
 
@@ -91,6 +96,10 @@ def _data_file(path: Path) -> Iterator[UnknownVersion]:
         return
     try:
         header = os.pread(fd, FILE_HEADER.size, 0)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return  # damaged, which is another matter
     finally:
         os.close(fd)
     version = is_newer_version(header)

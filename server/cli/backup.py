@@ -11,8 +11,8 @@ import click
 from server.cli.common import Failure, counted, sized, visible
 from server.cli.folder import Progress, data_directory, data_option
 from server.clock import now_us
+from storage.archive import is_archive
 from storage.backup import backup as make_backup
-from storage.backup import is_archive
 from storage.check import data_bytes
 from storage.errors import StoreError
 from storage.manifest import Manifest
@@ -38,7 +38,7 @@ def backup(*, target: Path, data: Path) -> None:
       klomp backup /backup/klomp --data /var/lib/klomp
       klomp backup /backup/klomp-$(date +%F).tar.zst
 
-    Exit code: 0 done, 1 done, but what is stored is damaged (see klomp check), 2 not done.
+    Exit code: 0 done, 1 done, but what is stored is damaged or cannot be read (see klomp check), 2 not done.
     """  # noqa: D301  # \b keeps lines as they are
     directory = data_directory(data)
     progress = Progress("backing up", 0 if is_archive(target) else data_bytes(directory))
@@ -77,7 +77,7 @@ def restore(*, source: Path, data: Path | None, verify: bool, allow_damage: bool
       klomp restore /backup/klomp --data /var/lib/klomp
       klomp restore /backup/klomp-2026-01-02.tar.zst --verify
 
-    Exit code: 0 done and whole, 1 done, but damaged, 2 not done.
+    Exit code: 0 done and whole, 1 done, but something is lost, 2 not done.
     """  # noqa: D301  # \b keeps lines as they are
     if (data is None) != verify:
         raise click.UsageError("say where with --data, or --verify to read it only")
@@ -103,7 +103,7 @@ def restore(*, source: Path, data: Path | None, verify: bool, allow_damage: bool
         whole = "is whole" if not restored.problems else "is damaged"
         done = f"{source}, of {made}, {whole}" if data is None else f"{data} is as {source} has it, of {made}"
         click.echo(f"{done}, in {took_s:.1f} s")
-    _exit_with(restored.problems)
+    _exit_with([*restored.problems, *(f"lost before the backup: {lost}" for lost in restored.lost)])
 
 
 def _print_streams(manifest: Manifest) -> None:
