@@ -63,6 +63,8 @@ def evaluate_cidr(node: Cidr, _: Evaluator) -> Matcher:
 
 def _block(text: str, *, strict: bool = True) -> _Network:
     """A block from its text; one of mapped addresses is that of the IPv4 addresses."""
+    if "%" in text:
+        raise ValueError(text)  # a zone says where an address is valid, and a block has none
     block = ip_network(text, strict=strict)
     if isinstance(block, IPv6Network) and block.prefixlen >= _MAPPED_BITS:
         mapped = block.network_address.ipv4_mapped
