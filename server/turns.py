@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 from server.engine.asked import Asked
@@ -168,10 +169,26 @@ async def _first(wanted: asyncio.Future[Any], gone: Gone | None, wait_s: float) 
 
 def _named(work: Callable[[], Result]) -> Callable[[], Result]:
     def named() -> Result:
-        with panics_named():
-            return work()
+        try:
+            with panics_named():
+                return work()
+        except Exception as error:
+            _let_go(error)
+            raise
 
     return named
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the functions that an error came through.
+
+    They and the error hold each other, and with them all that was made for the query, up to a gigabyte that belongs to
+    the index and that the garbage collector does not see: it would come for it much too late.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        clear_frames(cause.__traceback__)
+        cause = cause.__context__
 
 
 def _mind(running: asyncio.Future[Result]) -> None:

@@ -22,6 +22,9 @@ STREAM_NAMES_MAX = 60_000  # in one index; there are far fewer streams
 LISTED_VALUES_MAX = 60_000  # distinct values of a column worth listing; the engine stops at 65 000 groups
 LISTED_FIRST = 2_000  # of them are listed to see whether there are more, and how long they are
 LISTED_BYTES_MAX = 64 << 20  # that all of them may take, by the length of the first
+PATTERNS_MAX = (
+    64  # of one query, held against terms: the engine makes up to 3 MB of each, and takes up to 10 ms
+)
 TESTED_BETWEEN_CHECKS = 256  # values held against a condition before the time is looked at
 EVERYTHING = ".*"  # as a pattern, and at the beginning of one
 _I64 = range(-(2**63), 2**63)
@@ -48,6 +51,7 @@ class ColumnQueries:
         self._searcher = searcher
         self._schema = index.schema
         self._present: dict[str, bool] = {}
+        self._patterns: dict[tuple[str, str], Query] = {}
         self._all = Query.all_query()
         self._none = Query.empty_query()
 
@@ -168,10 +172,18 @@ class ColumnQueries:
             return None
         place = "[^\x00]*" if path is None else literal(path.replace(".", "\x01"))
         mark = "" if pattern.startswith(EVERYTHING) else f"{ix.MARK}?"
-        try:
-            return Query.regex_query(self._schema, ix.ATTRIBUTES, f"{place}\x00s(?s:{mark}{pattern})")
-        except ValueError:
-            return None  # the pattern is too large for the engine
+        return self._like(ix.ATTRIBUTES, f"{place}\x00s(?s:{mark}{pattern})")
+
+    def _like(self, field: str, pattern: str) -> Query | None:
+        """Records with a term that matches a pattern as a whole; None where the engine cannot look for one more."""
+        made = self._patterns.get((field, pattern))
+        if made is None and len(self._patterns) < PATTERNS_MAX:
+            self._check()
+            try:
+                made = self._patterns[field, pattern] = Query.regex_query(self._schema, field, pattern)
+            except ValueError:
+                return None  # it is too large
+        return made
 
     def _list_values(self, path: str, pattern: str) -> list[str] | None:
         """The distinct strings of a column that match a pattern; None when they are too many or too long to list."""

@@ -95,9 +95,9 @@ class TextQueries(ColumnQueries):
             if not prefix:
                 return self._phrase_pair(words)
             begins = self._begins(tail)
-            if not head:
-                return self._exact(begins)
-            return all_of([self._phrase_pair(head)[0], begins]), self._none
+            if head:
+                return all_of([self._phrase_pair(head)[0], *begins]), self._none
+            return self._exact(begins[0]) if begins else self._unknown()
 
         return self._texts(path, test, _patterns(words), message)
 
@@ -105,9 +105,9 @@ class TextQueries(ColumnQueries):
         """A text of the field has these words nearly in a row; in a row is near enough."""
 
         def message() -> Pair:
-            last = self._begins(words[-1]) if prefix else self._word(words[-1])
+            last = self._begins(words[-1]) if prefix else [self._word(words[-1])]
             sure = self._none if prefix else self._phrase(words)
-            return all_of([*map(self._word, words[:-1]), last]), sure
+            return all_of([*map(self._word, words[:-1]), *last]), sure
 
         return self._texts(path, test, _patterns(words), message)
 
@@ -183,8 +183,9 @@ class TextQueries(ColumnQueries):
     def _word(self, word: str) -> Query:
         return Query.term_query(self._schema, ix.MESSAGE, word)
 
-    def _begins(self, word: str) -> Query:
-        return Query.regex_query(self._schema, ix.MESSAGE, re.escape(word) + EVERYTHING)
+    def _begins(self, word: str) -> list[Query]:
+        """Messages with a word that begins so, where the engine can look for it."""
+        return self._like_all([re.escape(word) + EVERYTHING])
 
     def _phrase_pair(self, words: Sequence[str]) -> Pair:
         """Words in a row; where a word too long for the index stood between two, the engine sees a gap."""
@@ -232,15 +233,14 @@ class TextQueries(ColumnQueries):
 
     def _one_implied(self, implied: Sequence[tuple[list[Query], list[str]]]) -> Query | None:
         """Messages with the words that one of some pieces implies; None where the engine cannot look for them."""
-        try:
-            if len(implied) > 1 and all(not queries and len(shapes) == 1 for queries, shapes in implied):
-                return self._words_like(_one_of([shapes[0] for _, shapes in implied]))  # one walk for all
-            return any_of([all_of([*queries, *map(self._words_like, shapes)]) for queries, shapes in implied])
-        except ValueError:
-            return None
+        if len(implied) > 1 and all(not queries and len(shapes) == 1 for queries, shapes in implied):
+            return self._like(ix.MESSAGE, _one_of([shapes[0] for _, shapes in implied]))  # one walk for all
+        pieces = [[*queries, *self._like_all(shapes)] for queries, shapes in implied]
+        return any_of([all_of(parts) for parts in pieces]) if all(pieces) else None
 
-    def _words_like(self, shape: str) -> Query:
-        return Query.regex_query(self._schema, ix.MESSAGE, shape)
+    def _like_all(self, shapes: Sequence[str]) -> list[Query]:
+        """Messages with words like these, as far as the engine can look for them."""
+        return [query for shape in shapes if (query := self._like(ix.MESSAGE, shape)) is not None]
 
     def _implied_words(self, piece: Piece, room: int) -> tuple[list[Query], list[str]]:
         """What the words of a message must be like when it has this piece: queries, and patterns of a word.

@@ -27,7 +27,7 @@ from dsl.keys.bucket import NumberBucket, TimeBucket
 from dsl.limits import Limits
 from server.engine.columns import NotNative, column, key_of, plain_key
 from server.engine.ends import conditions_of_ends, values_of_ends
-from server.engine.metrics import Metric, listing_of, metric_of
+from server.engine.metrics import Metric, Sketched, listing_of, metric_of
 from server.engine.splits import Part, Splitter, is_level
 from storage.errors import ResultTooLarge
 from storage.queries import all_of, but_not
@@ -106,11 +106,31 @@ class NativeGroups:
             values = dict(zip(_rows(some), some.values[i], strict=True))
             empty = self._calls[i].empty()
             columns[i] = [values.get(row, empty) for row in _rows(found)]
+        self._check_sketches(base)
         for i, call in enumerate(self._calls):
             if isinstance(call, End):
                 columns[i] = values_of_ends(self._snapshot, call, columns[i])
         keys = [plain_key(values) for values in found.keys]
         return Measured(len(found.counts), keys, columns, splitter.frequent)
+
+    def _check_sketches(self, base: Query) -> None:
+        """Look whether numbers so far from each other were sketched that the sketch says nothing of the small ones.
+
+        Raises:
+            NotNative: they were.
+        """
+        queries = self._snapshot.queries
+        assert queries is not None
+        for call, metric in zip(self._calls, self._metrics, strict=True):
+            nearest = metric.nearest() if isinstance(metric, Sketched) else None
+            if nearest is None or call.source is None:
+                continue
+            for low, high in ((0, nearest), (-nearest, 0)):
+                small, sure = queries.numbers(
+                    call.source, low, high, include_low=low < 0, include_high=high > 0
+                )
+                if small is not sure or self._snapshot.count(all_of([base, small])):
+                    raise NotNative
 
     def _everywhere(self, base: Query, parts: Sequence[Sequence[Part]], places: Sequence[int]) -> _Found:
         """The groups of every combination of parts."""

@@ -10,7 +10,9 @@ from dsl.aggregates.count_distinct import CountDistinct
 from dsl.aggregates.ends import End
 from dsl.aggregates.held import Held
 from dsl.aggregates.max import Max
+from dsl.aggregates.median import Median
 from dsl.aggregates.min import Min
+from dsl.aggregates.percentile import Percentile
 from dsl.aggregates.stddev import Stddev
 from dsl.aggregates.sum import Sum
 from dsl.aggregates.tally import Tally
@@ -19,6 +21,11 @@ from dsl.aggregates.values import Values
 from dsl.limits import GROUPS_MAX, Limits
 from server.engine.columns import INTEGER_EXACT_MAX, NotNative, column, key_of, plain_keys
 from storage import index as ix
+
+# The engine's sketch has room for 2048 steps of 2 %: for numbers up to 6e17 times one another. One further away spoils
+# all others. What is below 1e-9 counts as 0 in it.
+SKETCH_SPAN_MAX = 1e17
+SKETCH_SAFE_MAX = 1e8
 
 
 class Metric(Protocol):
@@ -67,6 +74,8 @@ def metric_of(call: Aggregate) -> Metric:
         return _Listed(call, field)
     if isinstance(call, Sum):
         return _Summed(call, field)
+    if isinstance(call, Percentile | Median):
+        return Sketched(call, field)
     return _Plain(call, field)
 
 
@@ -116,6 +125,46 @@ class _Plain:
         if isinstance(self.call, Stddev) and value is None and found["count"]:
             raise NotNative  # the squares of such numbers are beyond all floats; the result may not be
         return value
+
+
+@dataclass(slots=True)
+class Sketched:
+    """A percentile, beside the least and the greatest number of the same sketch.
+
+    Attributes:
+        furthest: The largest number that any sketch had, without its sign.
+    """
+
+    call: Percentile | Median
+    field: str
+    asks: bool = True
+    lists: bool = False
+    furthest: float = 0.0
+
+    def question(self, *, exact: bool) -> dict[str, Any]:
+        """The percentile and both ends, in this order."""
+        del exact
+        asked = self.call.native(self.field)
+        assert asked is not None
+        sketch = asked["percentiles"]
+        return {"percentiles": {**sketch, "percents": [*sketch["percents"], *_ENDS], "keyed": False}}
+
+    def value(self, found: dict[str, Any] | None, count: int, limits: Limits, *, exact: bool) -> float | None:
+        """The percentile; the ends are noted."""
+        del count, limits, exact
+        if found is None:
+            return self.call.empty()  # type: ignore[no-any-return]
+        value, least, greatest = (self.call.read({"values": [one]}) for one in found["values"])
+        if value is not None and least is not None and greatest is not None:
+            self.furthest = max(self.furthest, -least, greatest)
+        return value
+
+    def nearest(self) -> float | None:
+        """How small a number may be that a sketch had to put together with others; None where none can be."""
+        return None if self.furthest < SKETCH_SAFE_MAX else self.furthest / SKETCH_SPAN_MAX
+
+
+_ENDS = (0.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)

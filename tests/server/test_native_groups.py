@@ -153,3 +153,13 @@ def test_a_table_as_json_is_that_of_its_rows(table):
     assert json_array(made) == orjson.dumps(plain)
     assert json_rows(made) == [orjson.dumps(row) for row in plain]
     assert Answer(records=[], now="", groups=made).plain_rows() == made.rows()
+
+
+@pytest.mark.parametrize("far", [10**9, 10**12, 2**63 - 1, 1e25, 1e300, -1e300, 5e-324])
+def test_a_number_far_from_all_others_does_not_spoil_their_percentiles(far: float) -> None:
+    near = [{"n": [n % 7, 0.5 * (n % 3) - 1]} for n in range(60)]
+    with built_store([("main", near), ("main", [{"n": far}])]) as built:
+        for percent in (0, 10, 50, 90, 100):
+            same_groups(built, json.dumps({"aggregate": {"p": ["percentile", "n", percent]}}))
+        # Where it need not be, nothing is read.
+        assert bool(built.query('{"aggregate": {"m": ["median", "n"]}}').approximate) == (abs(far) < 10**16)

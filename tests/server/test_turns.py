@@ -1,7 +1,9 @@
 """Turns: so many at once, one client after another, and what becomes of who cannot wait."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from server.engine.asked import Asked
 from server.errors import RequestError
 from server.turns import Turns
 from storage.errors import IndexPanic, QueryTimeout
+from storage.stop import Stop
 
 
 class Gate:
@@ -155,3 +158,37 @@ def test_a_panic_is_one_failed_query():
         turns.close()
 
     asyncio.run(run())
+
+
+class Held:
+    """Stands for what the index makes for a query."""
+
+
+def test_what_a_query_that_failed_had_made_is_let_go_without_the_garbage_collector():
+    seen = []
+
+    def cut(error):
+        raise error  # holds the error, which holds this frame
+
+    def work():
+        held = Held()
+        seen.append(weakref.ref(held))
+        stop = Stop(lambda: 1.0)
+        stop.at_s = 0.0
+        try:
+            stop.check()
+        except QueryTimeout as error:
+            cut(error)
+
+    async def run():
+        turns = Turns(1, 1, 1.0)
+        with pytest.raises(QueryTimeout):
+            await turns.run("a", work)
+        turns.close()
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+        assert seen[0]() is None
+    finally:
+        gc.enable()
