@@ -65,7 +65,7 @@ def test_panes_give_what_windows_give(hour, name):
 def test_more_groups_than_panes_can_have_are_asked_for_window_by_window(hour, monkeypatch):
     rule = rules()["errors"]
     by_panes = changes(rule, hour[0])
-    monkeypatch.setattr(hour[0]._engine, "_limits", Limits(groups_max=100))
+    monkeypatch.setattr(hour[0]._engine, "limits", Limits(groups_max=100))
     assert changes(rule, hour[0]) == by_panes
 
 

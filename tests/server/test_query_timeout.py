@@ -124,12 +124,12 @@ def test_a_query_that_nobody_waits_for_stops(store):
 
 def test_a_mistake_that_shows_only_at_run_time_has_its_place(store):
     text = "{:from :main\n :group-by [:n]}"
-    store.engine._limits = Limits(groups_max=3)
+    store.engine.limits = Limits(groups_max=3)
     try:
         with pytest.raises(QueryError) as caught:
             store.engine.query(text)
     finally:
-        store.engine._limits = Limits()
+        store.engine.limits = Limits()
     assert " 2 |  :group-by [:n]}" in caught.value.render()
 
 
@@ -146,7 +146,7 @@ def test_a_mistake_that_shows_only_at_run_time_has_its_place(store):
 )
 def test_what_a_query_may_hold_is_bounded(store, text):
     whole = store.engine.query(text).rows
-    store.engine._limits = Limits(held_bytes_max=9000)
+    store.engine.limits = Limits(held_bytes_max=9000)
     try:
         with pytest.raises(QueryError) as caught:
             store.engine.query(text)
@@ -156,7 +156,7 @@ def test_what_a_query_may_hold_is_bounded(store, text):
         few = '{:aggregate {:n [:count-distinct :k]} :where [:contains :message "ell"]}'
         assert plain(store.engine.query(few).rows) == [{"n": 3}]
     finally:
-        store.engine._limits = Limits()
+        store.engine.limits = Limits()
     assert store.engine.query(text).rows == whole
 
 
