@@ -31,9 +31,10 @@ from storage.index import open_index
 from storage.log import IDEMPOTENCY_WINDOW_S
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.publication import edit_locked, locked
-from storage.quarantine import quarantined
+from storage.quarantine import quarantine, quarantined, stretches
+from storage.rebuild import mark
 from storage.scan import frames, read_frame
-from storage.segment import seal
+from storage.segment import checksum, load_meta, seal
 from storage.segment_indexer import WRITER_HEAP_BYTES, SegmentIndexer
 from storage.view import INDEX_SEGMENT_DIGITS, publish, read_meta, segment_ids
 
@@ -49,6 +50,12 @@ class SegmentGone(StoreError):
     """A segment is not live any more: it was dropped or replaced meanwhile."""
 
     code = "segment-gone"
+
+
+class IndexDamaged(StoreError):
+    """An index is not as it was sealed: put together with others it would get a new checksum, and be hidden."""
+
+    code = "index-damaged"
 
 
 @dataclass(slots=True)
@@ -75,9 +82,11 @@ def compact(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> Segm
 
     Raises:
         SegmentGone: one of them is not live any more.
+        IndexDamaged: the index of one is not as it was sealed.
         OSError: the disk refused; nothing has changed.
     """
     old = [directory.segment(entry.first, entry.generation) for entry in entries]
+    _check_indexes(directory, entries)
     new, generation = _begin(directory, entries)
     with _removed_if_refused(new):
         written = _write_data(old, new, None)
@@ -112,6 +121,22 @@ def _removed_if_refused(new: SegmentDirectory) -> Iterator[None]:
     except OSError:
         shutil.rmtree(new.root, ignore_errors=True)
         raise
+
+
+def _check_indexes(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> None:
+    """Have an index that is not as it was sealed made anew before it becomes part of another."""
+    for entry in entries:
+        segment = directory.segment(entry.first, entry.generation)
+        meta = load_meta(segment)
+        names = [name for name in meta.files if name != segment.data.name] if meta is not None else []
+        try:
+            whole = meta is not None and all(
+                checksum(segment.root / name) == meta.files[name] for name in names
+            )
+        except FileNotFoundError:
+            whole = False
+        if not whole and mark(directory, {(entry.first, entry.generation)}):
+            raise IndexDamaged(f"the index of {segment.root} is damaged and is made anew", "nothing to do")
 
 
 def _begin(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> tuple[SegmentDirectory, int]:
@@ -205,23 +230,34 @@ class _Frame:
 
 
 def _batches(old: Sequence[SegmentDirectory]) -> Iterator[_Frame]:
-    """All readable frames, in the order of their numbers, with tickets that are still good."""
+    """All readable frames, in the order of their numbers, with tickets that are still good; others are set aside."""
     oldest_us = time.time_ns() // 1000 - IDEMPOTENCY_WINDOW_S * 1_000_000
     for segment in old:
         fd = os.open(segment.data, os.O_RDONLY)
+        end, reached = 0, segment.first
         try:
             for found in frames(fd, verify=False, expect=segment.first):
                 if not isinstance(found, FrameHeader):
-                    continue  # it is in quarantine, which goes along
+                    quarantine(segment, fd, found.start, found.end)  # unless it is there; it goes along
+                    continue
+                end, reached = found.end, found.until
                 data = read_frame(fd, found)
                 try:
                     records = decode_frame(found, data)
                 except FrameDamaged:
+                    quarantine(segment, fd, found.offset, found.end)
                     continue
                 ticket = read_ticket(found, data)
                 if ticket is not None and ticket.arrived_us < oldest_us:
                     ticket = None
                 yield _Frame(records, ticket)
+            meta, size = load_meta(segment), os.fstat(fd).st_size
+            if (
+                meta is not None
+                and reached < meta.entry.until
+                and all(e != size for _, _, e in stretches(segment))
+            ):
+                quarantine(segment, fd, end, size)
         finally:
             os.close(fd)
 

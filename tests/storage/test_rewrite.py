@@ -7,9 +7,12 @@ import pytest
 
 from storage import drop, publication, rewrite
 from storage.catalog import load_catalog
+from storage.check import check
 from storage.indexer import Indexer
 from storage.paths import DataDirectory
+from storage.rewrite import IndexDamaged, compact
 from storage.store import Store
+from tests.storage.test_check import flip, headers
 from tests.storage.test_indexer import index, numbers, write
 
 
@@ -181,3 +184,41 @@ def test_tickets_outlive_compaction(tmp_path):
     assert log.seen("key") == (ticket, 2)
     assert log.next_number == 5
     log.close()
+
+
+@pytest.mark.parametrize("where", ["frame", "header", "last"])
+def test_damage_that_nobody_knew_of_is_set_aside_before_the_file_goes(data, where):
+    stream = data.stream("main")
+    entries = load_catalog(stream.catalog).segments[:2]
+    segment = stream.segment(entries[0].first)
+    found = headers(segment.data, segment.first)
+    bad = found[-1] if where == "last" else found[1]
+    flip(segment.data, bad.offset + (60 if where == "frame" else 5))
+    damaged = segment.data.read_bytes()[bad.offset : bad.end]
+    made = compact(stream, entries)
+    new = stream.segment(made.first, made.generation)
+    (aside,) = new.root.glob("damaged-*.bin")
+    assert aside.read_bytes() == damaged
+    assert (made.damaged, made.damaged_bytes) == (1, len(damaged))
+    assert "are damaged" in load_catalog(stream.catalog).incomplete
+    lost = set(range(bad.first, bad.until))
+    assert set(numbers(data)) == set(range(1, 301)) - lost
+
+
+@pytest.mark.parametrize("how", ["flipped", "gone", "meta"])
+def test_a_damaged_index_is_made_anew_before_it_is_put_together_with_others(data, how):
+    stream = data.stream("main")
+    entries = load_catalog(stream.catalog).segments[:2]
+    segment = stream.segment(entries[1].first)
+    path = segment.meta if how == "meta" else next(segment.index.glob("*.term"))
+    if how == "gone":
+        path.unlink()
+    else:
+        flip(path, 30)
+    with pytest.raises(IndexDamaged):
+        compact(stream, entries)
+    assert load_catalog(stream.catalog).is_mending
+    index(data)
+    compact(stream, load_catalog(stream.catalog).segments[:2])
+    assert set(numbers(data)) == set(range(1, 301))
+    assert {finding.code for finding in check(data).findings} == set()
