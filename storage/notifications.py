@@ -203,16 +203,18 @@ class Notifications:
         state: NotificationState | None = None,
         rule: str | None = None,
         channel: str | None = None,
+        fingerprint: str | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> Found:
         """Notifications, the newest first; `before` is an id, for the next page."""
         return self._found(
             "(?1 IS NULL OR state = ?1) AND (?2 IS NULL OR rule = ?2) AND (?3 IS NULL OR channel = ?3)"
-            " AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5",
+            " AND (?4 IS NULL OR fingerprint = ?4) AND (?5 IS NULL OR id < ?5) ORDER BY id DESC LIMIT ?6",
             state,
             rule,
             channel,
+            fingerprint,
             before,
             min(limit, LISTED_MAX),
         )

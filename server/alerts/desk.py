@@ -89,15 +89,17 @@ class AlertDesk:
     def history(
         self, *, rule: str | None, fingerprint: str | None, before: int | None, limit: int
     ) -> dict[str, Any]:
-        """Changes of state and notifications, the newest first."""
+        """Changes of state, the newest first, and with the first page the newest notifications."""
         changes = self._tables.history(rule=rule, fingerprint=fingerprint, before=before, limit=limit)
-        owed = self._notifications.list(rule=rule, limit=limit)
+        owed = (
+            self._notifications.list(rule=rule, fingerprint=fingerprint, limit=limit)
+            if before is None
+            else []
+        )
         return {
             "history": [shown_change(one) for one in changes],
-            "before": changes[-1].id if len(changes) == limit else None,
-            "notifications": [
-                shown_notification(one) for one in owed if fingerprint in (None, one.fingerprint)
-            ],
+            "next": changes[-1].id if len(changes) == limit else None,
+            "notifications": [shown_notification(one) for one in owed],
         }
 
     # -- acknowledging

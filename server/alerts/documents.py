@@ -80,7 +80,7 @@ class RuleKind(Kind):
             "evaluations": 0 if row is None else row.evaluations,
             "missed": 0 if row is None else row.missed,
             "made_up": 0 if row is None else row.made_up,
-            "errors": 0 if row is None else row.errors,
+            "failed": 0 if row is None else row.errors,
             "failing": 0 if row is None else row.failing,
             "outcome": None if row is None else row.outcome,
             "warnings": warnings,

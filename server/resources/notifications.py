@@ -8,12 +8,13 @@ from typing import Any, ClassVar, get_args
 
 import falcon.asgi
 
+from server.alerts.shown import shown_notification
 from server.errors import RequestError
 from server.notify.documents import SavedChannels
 from server.parameters import Parameters, number_parameter
 from server.resources.documents import DocumentResource, answer
 from storage.notifications import LISTED_MAX, Notification, Notifications, NotificationState
-from storage.times import format_time, shown_time
+from storage.times import format_time
 
 LISTED_DEFAULT = 100
 STATES: tuple[NotificationState, ...] = get_args(NotificationState)
@@ -68,8 +69,8 @@ class NotificationList(_OfOutbox):
                 limit=limit,
             )
         )
-        more = {"next": rows[-1].id} if rows and len(rows) == limit else {}
-        answer(req, resp, {"notifications": [_shown(row) for row in rows], **more})
+        more = rows[-1].id if rows and len(rows) == limit else None
+        answer(req, resp, {"notifications": [shown_notification(row) for row in rows], "next": more})
 
 
 class OneNotification(_OfOutbox):
@@ -90,7 +91,7 @@ class OneNotification(_OfOutbox):
             }
             for one in self.outbox.attempts(row.id)
         ]
-        return {**_shown(row), "failures": failures, "alert": row.payload}
+        return {**shown_notification(row), "failures": failures, "alert": row.payload}
 
 
 class ResentNotification(_OfOutbox):
@@ -119,21 +120,3 @@ class ResentChannel(_OfOutbox):
         """Owe them again."""
         await self.run(lambda: self.saved.find(name))
         answer(req, resp, {"resent": await self.run(lambda: self.outbox.requeue_channel(name, self.clock()))})
-
-
-def _shown(row: Notification) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "rule": row.rule,
-        "fingerprint": row.fingerprint,
-        "channel": row.channel,
-        "kind": row.kind,
-        "state": row.state,
-        "created": format_time(row.created_us),
-        "due": format_time(row.due_us),
-        "attempts": row.attempts,
-        "next": format_time(row.next_us) if row.state in ("pending", "failed") else None,
-        "error": row.error,
-        "sent": shown_time(row.sent_us),
-        "labels": row.payload.get("labels") or {},
-    }

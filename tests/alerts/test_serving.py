@@ -72,7 +72,7 @@ def test_the_rule_tells_how_it_stands(firing):
     until(lambda: firing.request("GET", "/v1/rules/errors")[1]["evaluations"] > 1)
     _, rule, _ = firing.request("GET", "/v1/rules/errors")
     assert rule["state"] == "firing"
-    assert rule["errors"] == rule["failing"] == 0
+    assert rule["failed"] == rule["failing"] == 0
     assert rule["outcome"]["groups"] == 3
     assert {one["kind"] for one in rule["notifications"]} == {"firing"}
     assert len(rule["notifications"]) == 2
@@ -93,6 +93,13 @@ def test_what_was_owed_is_in_the_history_with_samples(firing):
     _, found, _ = firing.request("GET", "/v1/alerts/history?rule=errors")
     assert {(one["was"], one["state"]) for one in found["history"]} == {("inactive", "firing")}
     assert {one["channel"] for one in found["notifications"]} == {"nobody"}
+    _, listed, _ = firing.request("GET", "/v1/notifications?rule=errors")
+    assert listed["notifications"] == found["notifications"]  # a notification looks the same everywhere
+    of_one = found["notifications"][-1]["fingerprint"]
+    _, found, _ = firing.request("GET", f"/v1/alerts/history?fingerprint={of_one}&limit=1")
+    assert [one["fingerprint"] for one in found["notifications"]] == [of_one]
+    _, after, _ = firing.request("GET", f"/v1/alerts/history?before={found['next']}")
+    assert after["notifications"] == []  # they were on the first page
 
 
 def test_an_alert_is_acknowledged_with_a_note(firing):
