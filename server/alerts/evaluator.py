@@ -57,6 +57,7 @@ from storage.alerts import (
 from storage.errors import StoreError
 from storage.index import analyse
 from storage.notifications import Owed
+from storage.times import format_time
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ class Evaluator:
 
     def _fail(self, running: Running, alerts: Alerts, error: RuleError, times: int, at_us: int) -> Step:
         """What an error makes of the alerts: those of groups stay as they were, and there may be one about itself."""
-        log.warning("rule %s at %d: %s: %s", running.name, at_us, error.code, error.message)
+        log.warning("rule %s at %s: %s: %s", running.name, format_time(at_us), error.code, error.message)
         labels = {} if running.rule is None else running.rule.labels
         about: Mapping[str, Found] = failing(running.name, labels, error) if times >= FAILING_AFTER else {}
         own = {one: alert for one, alert in alerts.items() if alert.kind == "failing"}
