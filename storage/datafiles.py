@@ -217,7 +217,7 @@ class StreamData:
             if frame is None:
                 continue
             if len(group.places) > FEW_LINES_MAX:
-                _ = frame.lines  # so that all are taken apart at once
+                frame.split()
             for at, number in group.places:
                 i = number - frame.first
                 line = frame.line(i)
@@ -228,6 +228,7 @@ class StreamData:
         key = (id(segment), header.offset)
         frame = self._cache.get(key)
         if frame is not None:
+            frame.split()  # whoever asks twice is likely to ask again: from now on every line is at hand
             return frame
         try:
             frame = segment.frames.load(header)

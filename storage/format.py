@@ -148,9 +148,14 @@ class FrameRecords:
     @property
     def lines(self) -> list[bytes]:
         """The JSON of each record; of a deleted one nothing."""
+        return self._lines if self._lines is not None else self.split()
+
+    def split(self) -> list[bytes]:
+        """Take all lines apart, if that was not done before."""
         if self._lines is None:
-            self._lines = self.text.split(b"\n")
-            self._lines.pop()
+            lines = self.text.split(b"\n")
+            lines.pop()
+            self._lines = lines
         return self._lines
 
     def line(self, i: int) -> bytes:

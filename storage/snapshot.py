@@ -143,8 +143,10 @@ class Snapshot:
             return []
         after_us = None if after is None else after.time_us
         if all_of_time:
-            span = self._span(after_us, oldest_first=oldest_first)
-            for low, high in windows(span, self.records, limit, oldest_first=oldest_first):
+            first_us, last_us = self._span()
+            apart_us = (last_us - first_us) // max(self.records, 1)
+            span = self._wanted_span(after_us, oldest_first=oldest_first)
+            for low, high in windows(span, self.records, apart_us, limit, oldest_first=oldest_first):
                 near = all_of([self._range(ix.TIMESTAMP, FieldType.Integer, low, high), *beyond])
                 found = self._newest(self._whole, near, limit, oldest_first=oldest_first)
                 if len(found) == limit:
@@ -165,10 +167,16 @@ class Snapshot:
                 return found
         return self._newest(self._whole, query, limit, oldest_first=oldest_first)
 
-    def _span(self, after_us: int | None, *, oldest_first: bool) -> tuple[int, int]:
-        """The first and the last time that records behind another may have."""
+    def _span(self) -> tuple[int, int]:
+        """The first and the last time of all records."""
         low = min((part.entry.min_us for part in self.parts if part.entry.min_us is not None), default=0)
-        high = max((part.entry.max_us for part in self.parts if part.entry.max_us is not None), default=0)
+        return low, max(
+            (part.entry.max_us for part in self.parts if part.entry.max_us is not None), default=0
+        )
+
+    def _wanted_span(self, after_us: int | None, *, oldest_first: bool) -> tuple[int, int]:
+        """The first and the last time that the records of a page behind another may have."""
+        low, high = self._span()
         first_us, until_us = self._within.low_us, self._within.high_us
         low = low if first_us is None else max(low, first_us)
         high = high if until_us is None else min(high, until_us - 1)

@@ -66,7 +66,7 @@ def tiers(
 
 
 def windows(
-    span: tuple[int, int], records: int, limit: int, *, oldest_first: bool
+    span: tuple[int, int], records: int, apart_us: int, limit: int, *, oldest_first: bool
 ) -> Iterator[tuple[int, int]]:
     """Stretches of time at the beginning of the order, each longer than the one before, none of them nearly all.
 
@@ -74,8 +74,9 @@ def windows(
 
     Args:
         span: The first and the last time of the records, both included.
-        records: How many there are.
-        limit: How many of them are wanted.
+        records: How many there are in all.
+        apart_us: How far two of them are apart, on average over all.
+        limit: How many are wanted.
         oldest_first: Whether the oldest are wanted first.
 
     Returns:
@@ -84,7 +85,7 @@ def windows(
     low, high = span
     if low >= high:
         return
-    length = (high - low) * WINDOW_SLACK * limit // max(records, 1) + 1
+    length = (apart_us + 1) * WINDOW_SLACK * limit
     while records >= WINDOW_RECORDS_LEAST and 4 * length < high - low:
         yield (low, low + length) if oldest_first else (high - length, high)
         length *= WINDOW_GROWTH
