@@ -213,7 +213,7 @@ def _edn_line(number: int, data: bytes) -> Record | Skipped:
     try:
         return _encoded(number, to_plain(read(data.decode(), limits=_LINE_LIMITS)))
     except UnicodeDecodeError:
-        return Skipped(number, "bad-utf8", "the line is not UTF-8")
+        return Skipped(number, "bad-utf-8", "the line is not UTF-8")
     except QueryError as error:
         return Skipped(number, error.mistakes[0].code, error.mistakes[0].message)
 

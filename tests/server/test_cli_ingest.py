@@ -519,7 +519,7 @@ def test_a_document_must_be_utf8_but_a_line_of_edn_is_only_skipped(receiver, tmp
     result = ingest(receiver, written(tmp_path, "a.json", b'[{"a": "\xff"}]'))
     assert (result.exit_code, "is not UTF-8 at byte 8" in result.stderr) == (2, True)
     result = ingest(receiver, written(tmp_path, "a.edn", b'{:a 1}\n{:a "\xff"}\n'))
-    assert (result.exit_code, "a.edn:2: bad-utf8: the line is not UTF-8" in result.stderr) == (1, True)
+    assert (result.exit_code, "a.edn:2: bad-utf-8: the line is not UTF-8" in result.stderr) == (1, True)
 
 
 def test_what_json_cannot_write_is_skipped(receiver, tmp_path):
