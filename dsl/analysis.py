@@ -3,7 +3,6 @@
 A method that finds a mistake notes it and gives `WRONG`, so that the rest of the query is still looked at.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -25,12 +24,12 @@ from dsl.forms import (
     print_form,
 )
 from dsl.limits import Limits
+from dsl.nearest import meant
 from dsl.nodes import Param, Place, Predicate, is_open
 from dsl.record import EVERY, TIMESTAMP
 from dsl.time import BadTime, Instant, Moment, Relative, format_duration, parse_duration, parse_moment
 
 MISTAKES_MAX = 32  # of one query: who makes more starts with the first ones
-_NAME_CHARACTERS_MAX = 40  # of a misspelt name for which a near one is sought: seeking costs the square of it
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1  # outside, numbers are floats, in records as in queries
 
 
@@ -275,10 +274,7 @@ class Analysis:
 
     def near(self, name: str, names: Iterable[str], prefix: str = "") -> str | None:
         """A hint with the nearest of some names, or None where none is near."""
-        if len(name) > _NAME_CHARACTERS_MAX:
-            return None
-        found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-        return f"did you mean {prefix}{found[0]}?" if found else None
+        return meant(name, names, prefix)
 
     def _tagged_value(self, form: Form, tag: str, inner: Form) -> Value | WrongType:
         if tag == "inst":

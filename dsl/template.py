@@ -11,7 +11,6 @@ parameters of the base.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Final
 
 from dsl.analysis import MISTAKES_MAX, described, name_of, param_name
@@ -21,6 +20,7 @@ from dsl.binding import BadValue, bind, params_of, replaced
 from dsl.errors import Mistake, QueryError, quoted
 from dsl.forms import Form, Keyword, MapForm, Symbol, VectorForm, print_form
 from dsl.limits import DEFAULT, Limits
+from dsl.nearest import meant
 from dsl.param_spec import Mistakes, ParamSpec, declared, read_spec, wrong
 from dsl.param_types import BadValueOfType
 from dsl.printer import to_form
@@ -165,12 +165,7 @@ def keys_of(form: Form, known: Iterable[str], mistakes: Mistakes) -> dict[str, F
     for key, item in form.value.pairs:
         name = name_of(key)
         if name is None or name not in known:
-            near = get_close_matches(name or "", list(known), n=1)
-            hint = (
-                f"did you mean :{near[0]}?"
-                if near
-                else "the keys are " + " ".join(f":{one}" for one in known)
-            )
+            hint = meant(name or "", known, ":") or "the keys are " + " ".join(f":{one}" for one in known)
             wrong(mistakes, "bad-template", f"no key {described(key)}", key, hint)
         elif name in found:
             wrong(mistakes, "bad-template", f"the key :{name} stands twice", key, "leave one of them out")
@@ -241,9 +236,8 @@ def _with(draft: _Draft, form: Form, reading: _Reading) -> None:
         name = declared(key)
         spec = draft.specs.get(name or "")
         if name is None or spec is None:
-            near = get_close_matches(name or "", draft.specs, n=1)
             known = "its parameters are " + " ".join(f"?{one}" for one in draft.specs)
-            hint = f"did you mean ?{near[0]}?" if near else known if draft.specs else "it has none"
+            hint = meant(name or "", draft.specs, "?") or (known if draft.specs else "it has none")
             message = f"the template {quoted(draft.uses[0])} has no parameter {described(key)}"
             reading.wrong("unknown-parameter", message, key, hint)
             continue
@@ -279,10 +273,7 @@ def _used(draft: _Draft, query: Query, mistakes: Mistakes) -> dict[str, ParamSpe
     used = {param.param: param for param in params_of(to_form(query))}
     for name, param in used.items():
         if name not in draft.specs:
-            near = get_close_matches(name, draft.specs, n=1)
-            hint = (
-                f"did you mean ?{near[0]}?" if near else f"declare it: :params {{?{name} {{:type :string}}}}"
-            )
+            hint = meant(name, draft.specs, "?") or f"declare it: :params {{?{name} {{:type :string}}}}"
             mistakes.append(
                 Mistake("unknown-parameter", f"?{name} is not declared in :params", *param.span, hint)
             )

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from dsl.ast import Query
 from dsl.binding import BadValue, bind
 from dsl.errors import Mistake, quoted
 from dsl.forms import Form, print_form
 from dsl.limits import DEFAULT, Limits
+from dsl.nearest import meant
 from dsl.param_spec import ParamSpec
 from dsl.param_types import BadValueOfType, Scalar
 from dsl.template import Template
@@ -110,10 +110,10 @@ def _literal(spec: ParamSpec, given: Form | None, now_us: int) -> Form:
 
 def _unknown(template: Template, name: str) -> ParamMistake:
     names = [spec.name for spec in template.params]
-    near = get_close_matches(name, names, n=1)
     known = f"its parameters are {', '.join(names)}" if names else "it has none"
-    hint = f"did you mean {near[0]}?" if near else known
-    return ParamMistake("unknown-parameter", name, f"no parameter {quoted(name)}", hint)
+    return ParamMistake(
+        "unknown-parameter", name, f"no parameter {quoted(name)}", meant(name, names) or known
+    )
 
 
 def _bad(name: str, message: str, hint: str) -> ParamMistake:

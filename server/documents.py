@@ -7,11 +7,11 @@ its JSON says. What one kind of document has to itself is a `Kind`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from dsl.errors import Mistake, QueryError
 from dsl.forms import Form, print_form
+from dsl.nearest import meant
 from dsl.parse import Syntax
 from dsl.reader import read, read_json
 from server.errors import RequestError
@@ -212,8 +212,7 @@ class SavedDocuments:
         if version is not None and self._documents.versions(kind, name):
             hint = f"see /v1/{kind}s/{name}/versions"
             return RequestError(404, "unknown-version", f"no version {version} of the {kind} {name!r}", hint)
-        near = get_close_matches(name, self.names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"see /v1/{kind}s for what there is"
+        hint = meant(name, self.names()) or f"see /v1/{kind}s for what there is"
         return RequestError(404, "unknown-document", f"no {kind} {name!r}", hint)
 
     def list(self) -> dict[str, Any]:

@@ -6,11 +6,11 @@ A resource says which it knows, by method: `parameters = {"GET": ("kind", "limit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import falcon.asgi
 
+from dsl.nearest import meant
 from server.errors import RequestError
 
 Parameters = Mapping[str, Sequence[str]]
@@ -68,7 +68,6 @@ def number_parameter(req: falcon.asgi.Request, name: str, most: int = NUMBER_MAX
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"there are: {', '.join(known)}" if known else "there are none: leave it out"
+    if not known:
+        return "there are none: leave it out"
+    return meant(name, known) or f"there are: {', '.join(known)}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from dsl.analysis import field_text
@@ -16,6 +15,7 @@ from dsl.ast import Query
 from dsl.errors import quoted
 from dsl.forms import Form, print_form
 from dsl.mentions import ANYTHING, OWN, Mention, mentions_of
+from dsl.nearest import nearest
 from server.engine.stars import stars_in
 from storage import index as ix
 from storage.column_names import ColumnsUnknown
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 STREAMS_MAX = 32  # of one query: the columns of more are not put together for a hint
 WARNINGS_MAX = 16  # of one answer; who has more wrong is looking at the wrong stream
 NAMES_COMPARED_MAX = 2000  # with a misspelt one: comparing costs microseconds for each
-NAME_CHARACTERS_MAX = 60  # of a misspelt name: comparing costs the square of it
 
 Warned = dict[str, Any]
 
@@ -152,8 +151,5 @@ def _nearest(field: str, columns: Sequence[Columns]) -> str:
     inside = [name for name in names if name.rpartition(".")[2] == last]
     if len(inside) == 1:
         return f"did you mean {field_text(inside[0])}?"
-    if len(field) <= NAME_CHARACTERS_MAX:
-        near = get_close_matches(field, names[:NAMES_COMPARED_MAX], n=1)
-        if near:
-            return f"did you mean {field_text(near[0])}?"
-    return "klomp fields lists those that there are"
+    near = nearest(field, names[:NAMES_COMPARED_MAX])
+    return f"did you mean {field_text(near)}?" if near else "klomp fields lists those that there are"

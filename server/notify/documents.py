@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from pydantic_core import ErrorDetails
 from dsl.analysis import described, items_of, name_of
 from dsl.errors import Mistake, QueryError, quoted
 from dsl.forms import Form, MapForm, VectorForm, print_form, to_plain
+from dsl.nearest import meant
 from dsl.parse import Syntax
 from dsl.reader import read, read_json
 from server.documents import Kind, SavedDocuments, body_mistake
@@ -332,8 +332,7 @@ def _mistake(form: Form, kind: ChannelType, detail: ErrorDetails) -> Mistake:
     hint: str | None = None
     code = "bad-channel"
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean :{near[0]}?" if near else f"there are: {', '.join(known)}"
+        hint = meant(key, known, ":") or f"there are: {', '.join(known)}"
         code, message = "unknown-key", f"a channel of the type {kind.name} has no {quoted(key)}"
     elif detail["type"] == "missing":
         message, hint = f"the channel has no {key}", f"add :{key}"
