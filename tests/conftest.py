@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.serving import Serving
+
+settings.register_profile("klomp", deadline=None)  # nothing is timed: machines that test are busy
+settings.load_profile("klomp")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
