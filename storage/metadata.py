@@ -202,14 +202,6 @@ class Metadata:
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
-    def note_job(self, job: int, outcome: Any) -> None:
-        """Note how far a job has come that still runs."""
-        with self.writing() as database:
-            database.execute(
-                "UPDATE jobs SET outcome = ? WHERE id = ? AND state = 'running'",
-                (orjson.dumps(outcome).decode(), job),
-            )
-
     def end_job(self, job: int, state: Literal["done", "failed"], outcome: Any, now_us: int) -> None:
         """Note how a job ended."""
         with self.writing() as database:

@@ -129,13 +129,6 @@ class Notifications:
             "state IN ('pending', 'failed') AND next_us <= ?1 ORDER BY id LIMIT ?2", now_us, limit
         )
 
-    def next_due_us(self) -> int | None:
-        """When something is to be sent; None when nothing is owed."""
-        ((next_us,),) = self._metadata.read(
-            "SELECT min(next_us) FROM notifications WHERE state IN ('pending', 'failed')"
-        )
-        return None if next_us is None else int(next_us)
-
     def waiting(self, channel: str, now_us: int, limit: int = DUE_MAX) -> list[Notification]:
         """What is owed to a channel by now, the oldest first; also what is not to be tried before a later time."""
         return self._found(

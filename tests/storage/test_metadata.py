@@ -81,9 +81,8 @@ def test_it_is_a_wal_and_syncs(metadata):
 def test_jobs_from_their_beginning_to_their_end(metadata):
     first = metadata.begin_job("retention", 10)
     second = metadata.begin_job("delete", 11, "app")
-    metadata.note_job(second, {"looked_at": 5})
     assert metadata.jobs(10) == [
-        JobRow(second, "delete", "app", 11, None, "running", {"looked_at": 5}),
+        JobRow(second, "delete", "app", 11, None, "running", None),
         JobRow(first, "retention", None, 10, None, "running", None),
     ]
     metadata.end_job(first, "done", {"segments": 2}, 15)
