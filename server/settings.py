@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from dsl.limits import DEFAULT, Limits
 
 
 class Settings(BaseModel):
@@ -38,6 +41,53 @@ class Settings(BaseModel):
         ge=1,
         description="seconds that a query may ask for by :timeout: it holds one of few threads so long",
     )
+    query_text_characters_max: int = Field(
+        DEFAULT.text_characters_max,
+        ge=1 << 10,
+        le=64 << 10,
+        description="characters that a query may have: no question that a person asks is longer",
+    )
+    query_depth_max: int = Field(
+        DEFAULT.depth_max,
+        ge=8,
+        le=64,
+        description="levels that a query may nest: everything that walks one may recurse",
+    )
+    query_nodes_max: int = Field(
+        DEFAULT.nodes_max,
+        ge=16,
+        le=1 << 14,
+        description="conditions that a query may have: each is a search of its own in every segment",
+    )
+    query_values_max: int = Field(
+        DEFAULT.values_max,
+        ge=16,
+        le=1 << 16,
+        description="values that one :in may have: each is a term to look up in every segment",
+    )
+    query_regex_program_max: int = Field(
+        DEFAULT.regex_program_max,
+        ge=100,
+        le=100_000,
+        description="instructions that a regular expression may have: each may be tried at every byte of a text",
+    )
+    query_rows_max: int = Field(
+        DEFAULT.rows_max,
+        ge=100,
+        le=100_000,
+        description="rows that a page may have: a page is held in memory",
+    )
+    query_groups_max: int = Field(
+        DEFAULT.groups_max,
+        ge=100,
+        le=DEFAULT.groups_max,
+        description="groups that an answer may have: the index counts no more at once",
+    )
+    query_held_bytes_max: int = Field(
+        DEFAULT.held_bytes_max,
+        ge=1 << 20,
+        description="bytes that one query may hold: several run at once, and share the memory with the senders",
+    )
     query_threads: int = Field(
         4, ge=1, le=64, description="queries that run at once; the index works outside the interpreter's lock"
     )
@@ -64,6 +114,22 @@ class Settings(BaseModel):
         "auto",
         description="what the server is called from outside: links in notifications begin so; auto is its own address",
     )
+
+    @property
+    def limits(self) -> Limits:
+        """What one query may cost."""
+        return replace(
+            DEFAULT,
+            text_characters_max=self.query_text_characters_max,
+            depth_max=self.query_depth_max,
+            nodes_max=self.query_nodes_max,
+            values_max=self.query_values_max,
+            regex_program_max=self.query_regex_program_max,
+            rows_max=self.query_rows_max,
+            groups_max=self.query_groups_max,
+            held_bytes_max=self.query_held_bytes_max,
+            timeout_s_max=self.query_timeout_max_s,
+        )
 
     @property
     def link_url(self) -> str:

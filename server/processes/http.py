@@ -7,14 +7,12 @@ import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from dsl.limits import DEFAULT
 from server.app import Parts, create_app
 from server.clock import now_us
 from server.deletions import Deletions
@@ -62,8 +60,7 @@ async def _serve(settings: Settings) -> None:
     admin = StreamAdmin(data, store, metadata, ingest, now_us)
     admin.forget_deleted()
     turns = Turns(settings.query_threads, settings.query_queue_max, settings.query_timeout_s)
-    limits = replace(DEFAULT, timeout_s_max=settings.query_timeout_max_s)
-    engine = Engine(store, now_us, limits, settings.query_timeout_s)
+    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s)
     engine.warm_up()
     ingest.space = FreeSpace(settings.data, settings.free_space_min_percent)
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.

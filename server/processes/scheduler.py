@@ -55,7 +55,7 @@ def run(settings: Settings) -> None:
     _remove_unfinished(data)
     runner.start()
     store = Store(data)
-    engine = Engine(store, now_us, timeout_s=settings.query_timeout_s)
+    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s)
     rules = rule_scheduler(metadata, engine, now_us)
     rules.start()
     let_go_s = time.monotonic()
