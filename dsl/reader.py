@@ -8,7 +8,7 @@ Reading costs time linear in the text, and no text can exhaust Python's stack: t
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -18,7 +18,6 @@ from lark import Lark, Token, UnexpectedToken
 
 from dsl.errors import Mistake, QueryError, line_number, quoted
 from dsl.forms import (
-    INST,
     Char,
     Form,
     Keyword,
@@ -30,13 +29,27 @@ from dsl.forms import (
     VectorForm,
     identity,
 )
+from dsl.literals import (
+    CONTROLS,
+    EDN_ESCAPE,
+    ESCAPE,
+    EXPONENT_DIGITS_MAX,
+    INFINITE,
+    JSON_ESCAPE,
+    NUMBER_DIGITS_MAX,
+    TAG_CHECKS,
+    character_named,
+    large_number,
+    long_number,
+    span,
+    string_mistakes,
+    unescaped,
+)
 from grammar.load import load
 from grammar.mistakes import EDN_WORDS, JSON_WORDS, Wrong
 
 TEXT_CHARACTERS_MAX = 64 * 1024  # no question that a person asks is longer; a program's should be a parameter
 DEPTH_MAX = 64  # nesting of forms; what walks a tree afterwards may recurse
-NUMBER_DIGITS_MAX = 3_000  # Python prints no integer of over 4300 digits: its time grows with their square
-EXPONENT_DIGITS_MAX = 3  # of a decimal: written out it stays under those 4300 too
 MISTAKES_MAX = 32  # shown of one text: who makes more starts with the first ones
 
 
@@ -161,7 +174,7 @@ class _Builder(threading.local):
         """A form that stands where a bad word was."""
         for mistake in mistakes:
             self.wrong(mistake)
-        start, end = _span(token)
+        start, end = span(token)
         return Form(_Bad(f"{start}"), start, end)
 
     # Rules: each is given the list of its parts.
@@ -173,7 +186,7 @@ class _Builder(threading.local):
         if self.depth > self.depth_max:
             message = f"forms are nested more than {self.depth_max} deep"
             mistake = Mistake(
-                "too-deep", message, *_span(token), "nest less deeply: [:and a [:and b c]] is [:and a b c]"
+                "too-deep", message, *span(token), "nest less deeply: [:and a [:and b c]] is [:and a b c]"
             )
             raise QueryError([*self.mistakes, mistake], self.text)
         return token
@@ -191,33 +204,33 @@ class _Builder(threading.local):
     # Terminals: each is given its token.
 
     def TRUE(self, token: Token) -> Form:
-        return Form(True, *_span(token))
+        return Form(True, *span(token))
 
     def FALSE(self, token: Token) -> Form:
-        return Form(False, *_span(token))
+        return Form(False, *span(token))
 
     def INTEGER(self, token: Token) -> Form:
         if len(token) > NUMBER_DIGITS_MAX:
-            return self.bad(token, _long_number(token))
-        return Form(int(token.removesuffix("N")), *_span(token))
+            return self.bad(token, long_number(token))
+        return Form(int(token.removesuffix("N")), *span(token))
 
     def FLOAT(self, token: Token) -> Form:
         number = float(token)
-        if number in _INFINITE:
-            return self.bad(token, _large_number(token))
-        return Form(number, *_span(token))
+        if number in INFINITE:
+            return self.bad(token, large_number(token))
+        return Form(number, *span(token))
 
     def STRING(self, token: Token) -> Form:
         text = token[1:-1]
         if "\\" in text:
-            text = _ESCAPE.sub(_unescaped, text)
-        return Form(text, *_span(token))
+            text = ESCAPE.sub(unescaped, text)
+        return Form(text, *span(token))
 
     def BAD_STRING(self, token: Token) -> Form:
         return self.bad(token, self.string_mistakes(token))
 
     def UNCLOSED_STRING(self, token: Token) -> Form:
-        start = _span(token)[0]
+        start = span(token)[0]
         mistake = Mistake(
             "unclosed-string", "this string is never closed", start, start + 1, 'add a " where it ends'
         )
@@ -229,7 +242,7 @@ class _Builder(threading.local):
     # What is wrong, and how to say it.
 
     def word_mistakes(self, token: Token) -> Iterator[Mistake]:
-        start, end = _span(token)
+        start, end = span(token)
         word = self.text[start : end + 1]
         wrong = next(wrong for wrong in self.words if wrong.pattern.match(word))
         yield Mistake(wrong.code, wrong.message.format(word=quoted(token)), start, end, wrong.hint)
@@ -247,13 +260,13 @@ class _Builder(threading.local):
 
     def explain_token(self, token: Token, opened: list[Token], length: int) -> Mistake:
         brackets = [part for part in opened if part.type in _OPEN]
-        place = (length, length) if token.type == "$END" else _span(token)
+        place = (length, length) if token.type == "$END" else span(token)
         if token.type == "$END" and brackets:
             closers = "".join(_OPEN[part.type] for part in reversed(brackets))
             inner = brackets[-1]
             rest = "" if len(closers) == 1 else f" (and {quoted(closers[1:])} for those around it)"
             return Mistake(
-                "missing-bracket", f"this {inner} is never closed", *_span(inner), f"add {closers[0]}{rest}"
+                "missing-bracket", f"this {inner} is never closed", *span(inner), f"add {closers[0]}{rest}"
             )
         if token.type in _CLOSE and not brackets:
             return Mistake(
@@ -261,7 +274,7 @@ class _Builder(threading.local):
             )
         if token.type in _CLOSE and _OPEN[brackets[-1].type] != token:
             wanted = _OPEN[brackets[-1].type]
-            lines = [line_number(self.text, offset) for offset in (_span(brackets[-1])[0], place[0])]
+            lines = [line_number(self.text, offset) for offset in (span(brackets[-1])[0], place[0])]
             where = "" if lines[0] == lines[1] else f" of line {lines[0]}"
             message = f"{token} cannot close the {brackets[-1]}{where}"
             return Mistake(
@@ -324,8 +337,8 @@ class _EdnBuilder(_Builder):
         self.depth -= 1
         token, form = parts[0], parts[-1]
         tag = token[1:]
-        if tag in _CHECKS and not isinstance(form.value, _Bad):
-            for mistake in _CHECKS[tag](form):
+        if tag in TAG_CHECKS and not isinstance(form.value, _Bad):
+            for mistake in TAG_CHECKS[tag](form):
                 self.wrong(mistake)
         return Form(Tagged(tag, form), token.start_pos, form.end)
 
@@ -333,48 +346,48 @@ class _EdnBuilder(_Builder):
         self.depth -= 1
 
     def NIL(self, token: Token) -> Form:
-        return Form(None, *_span(token))
+        return Form(None, *span(token))
 
     def KEYWORD(self, token: Token) -> Form:
-        return Form(Keyword(token[1:]), *_span(token))
+        return Form(Keyword(token[1:]), *span(token))
 
     def SYMBOL(self, token: Token) -> Form:
-        return Form(Symbol(str(token)), *_span(token))
+        return Form(Symbol(str(token)), *span(token))
 
     def DECIMAL(self, token: Token) -> Form:
         exponent = re.split("[eE][+-]?0*", token[:-1])[1:]
         if len(token) > NUMBER_DIGITS_MAX or (exponent and len(exponent[0]) > EXPONENT_DIGITS_MAX):
-            return self.bad(token, _large_number(token))
-        return Form(Decimal(token[:-1]), *_span(token))
+            return self.bad(token, large_number(token))
+        return Form(Decimal(token[:-1]), *span(token))
 
     def CHARACTER(self, token: Token) -> Form:
-        return Form(Char(_character(token[1:])), *_span(token))
+        return Form(Char(character_named(token[1:])), *span(token))
 
     def BAD_CHARACTER(self, token: Token) -> Form:
         names = "\\newline \\return \\space \\tab \\formfeed \\backspace \\u0041"
         if len(token) == 1 or token[1:].isspace() or token[1] == ",":
             mistake = Mistake(
-                "bad-character", "a backslash without a character", *_span(token), f"write one of {names}"
+                "bad-character", "a backslash without a character", *span(token), f"write one of {names}"
             )
         else:
             message = f"no character {quoted(token)}"
             mistake = Mistake(
-                "bad-character", message, *_span(token), f"write one character, or one of {names}"
+                "bad-character", message, *span(token), f"write one character, or one of {names}"
             )
         return self.bad(token, iter([mistake]))
 
     def string_mistakes(self, token: Token) -> Iterator[Mistake]:
-        return _string_mistakes(token, _EDN_ESCAPE, 'write one of \\t \\r \\n \\\\ \\" \\b \\f \\u0041', "")
+        return string_mistakes(token, EDN_ESCAPE, 'write one of \\t \\r \\n \\\\ \\" \\b \\f \\u0041', "")
 
     def explain_rest(self, token: Token, opened: list[Token], place: tuple[int, int]) -> Mistake:
         assert opened, token
         prefix = opened[-1]
         if prefix.type == "DISCARD":
             hint = "#_ leaves out the form after it: write one, or leave out the #_"
-            return Mistake("discard-without-form", "#_ with no form after it", *_span(prefix), hint)
+            return Mistake("discard-without-form", "#_ with no form after it", *span(prefix), hint)
         assert prefix.type == "TAG", (prefix, place)
         return Mistake(
-            "tag-without-value", f"no value after the tag {quoted(prefix)}", *_span(prefix), "add its value"
+            "tag-without-value", f"no value after the tag {quoted(prefix)}", *span(prefix), "add its value"
         )
 
 
@@ -408,17 +421,17 @@ class _JsonBuilder(_Builder):
         return Form(MapForm(tuple(pairs)), parts[0].start_pos, parts[2].end_pos)
 
     def NULL(self, token: Token) -> Form:
-        return Form(None, *_span(token))
+        return Form(None, *span(token))
 
     def string_mistakes(self, token: Token) -> Iterator[Mistake]:
         hint = 'write one of \\" \\\\ \\/ \\b \\f \\n \\r \\t \\u0041'
-        return _string_mistakes(token, _JSON_ESCAPE, hint, _CONTROLS)
+        return string_mistakes(token, JSON_ESCAPE, hint, CONTROLS)
 
     def explain_rest(self, token: Token, opened: list[Token], place: tuple[int, int]) -> Mistake:
         what = "the end of the text" if token.type == "$END" else quoted(token)
         before = opened[-1].type if opened else ""
         if before == "COMMA" and token.type in _CLOSE:
-            return Mistake("bad-json", f"a comma before {what}", *_span(opened[-1]), "leave out the comma")
+            return Mistake("bad-json", f"a comma before {what}", *span(opened[-1]), "leave out the comma")
         brackets = [part.type for part in opened if part.type in _OPEN]
         inside = brackets[-1] if brackets else ""
         hint = {"LBRACE": _OBJECT_HINT, "LSQB": "an array is values with commas between: [1, 2]"}.get(
@@ -429,122 +442,3 @@ class _JsonBuilder(_Builder):
 
 _OBJECT_HINT = 'an object is "name": value, with commas between'
 _VALUE_HINT = "a JSON text is one value: an object, an array, a string, a number, true, false or null"
-_INFINITE = (float("inf"), float("-inf"))
-
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|([\s\S]))")
-_ESCAPED = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "b": "\b", "f": "\f", "/": "/"}
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTROLS = "".join(map(chr, range(0x20)))
-_UNIT = r"u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_EDN_ESCAPE = re.compile(rf'\\(?:[trn\\"bf]|{_UNIT})')
-_JSON_ESCAPE = re.compile(rf'\\(?:["\\/bfnrt]|{_UNIT})')
-_CHARACTERS = {
-    "newline": "\n",
-    "return": "\r",
-    "space": " ",
-    "tab": "\t",
-    "formfeed": "\f",
-    "backspace": "\b",
-}
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
-def _span(token: Token) -> tuple[int, int]:
-    start = token.start_pos
-    assert start is not None
-    return start, start + len(token)
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    unit, low, other = match.groups()
-    if other:
-        return _ESCAPED[other]
-    if not low:
-        return chr(int(unit, 16))
-    # The grammar lets a low half stand after a high one only.
-    return chr(0x10000 + ((int(unit, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
-
-
-def _character(name: str) -> str:
-    if len(name) == 1:
-        return name
-    return _CHARACTERS.get(name) or chr(int(name[1:], 16 if name[0] == "u" else 8))
-
-
-def _string_mistakes(token: Token, escape: re.Pattern[str], hint: str, banned: str) -> Iterator[Mistake]:
-    """Every bad escape of a string, and every character that cannot stand in one."""
-    start, _ = _span(token)
-    position, end = 1, len(token) - 1
-    while position < end:
-        character = token[position]
-        place = start + position
-        if character == "\\":
-            match = escape.match(token, position)
-            width = match.end() - position if match else 2
-            if not match:
-                width = 6 if re.match(r"\\u[0-9a-fA-F]{4}", token[position : position + 6]) else 2
-                written = quoted(token[position : position + width])
-                message, out = f"no escape {written} in a string", hint
-                if width > 2:
-                    message, out = (
-                        f"half of a surrogate pair: {written}",
-                        r"write both halves, as in \ud83d\ude00",
-                    )
-                yield Mistake("bad-escape", message, place, place + width, out)
-            position += width
-            continue
-        if "\ud800" <= character <= "\udfff":
-            yield Mistake(
-                "bad-string", "half of a surrogate pair in a string", place, place + 1, "leave it out"
-            )
-        elif character in banned:
-            message = f"a control character in a string: U+{ord(character):04X}"
-            yield Mistake("bad-string", message, place, place + 1, f"write \\u{ord(character):04x}")
-        position += 1
-
-
-def _long_number(token: Token) -> Iterator[Mistake]:
-    message = f"a number of {len(token)} characters, more than {NUMBER_DIGITS_MAX}"
-    yield Mistake("bad-number", message, *_span(token), "put it in quotes")
-
-
-def _large_number(token: Token) -> Iterator[Mistake]:
-    yield Mistake("bad-number", f"a number out of range: {quoted(token)}", *_span(token), "put it in quotes")
-
-
-def _inst_mistakes(form: Form) -> Iterator[Mistake]:
-    hint = 'write #inst "2026-01-02T03:04:05.678Z"'
-    if not isinstance(form.value, str):
-        yield Mistake("bad-inst", "#inst stands before a string", form.start, form.end, hint)
-    elif not _is_inst(form.value):
-        yield Mistake("bad-inst", f"not a time: {quoted(form.value)}", form.start, form.end, hint)
-
-
-def _is_inst(text: str) -> bool:
-    match = INST.fullmatch(text)
-    if match is None:
-        return False
-    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups()[:6])
-    assert year is not None
-    days = 28 if month == 2 and (year % 4 or (year % 100 == 0 and year % 400)) else 0
-    offset = (match["offset"] or "Z")[1:]
-    return (
-        (month is None or 1 <= month <= 12)
-        and (day is None or month is None or 1 <= day <= (days or _MONTH_DAYS[month - 1]))
-        and (hour or 0) <= 23
-        and (minute or 0) <= 59
-        and (second or 0) <= (60 if minute == 59 else 59)  # a leap second ends an hour
-        and (not offset or (int(offset[:2]) <= 23 and int(offset[3:]) <= 59))
-    )
-
-
-def _uuid_mistakes(form: Form) -> Iterator[Mistake]:
-    hint = 'write #uuid "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"'
-    if not isinstance(form.value, str):
-        yield Mistake("bad-uuid", "#uuid stands before a string", form.start, form.end, hint)
-    elif not _UUID.fullmatch(form.value):
-        yield Mistake("bad-uuid", f"not a UUID: {quoted(form.value)}", form.start, form.end, hint)
-
-
-_CHECKS: dict[str, Callable[[Form], Iterator[Mistake]]] = {"inst": _inst_mistakes, "uuid": _uuid_mistakes}

@@ -123,7 +123,9 @@ def test_an_example_is_named_by_its_own_row(name: str, wrong: Wrong) -> None:
 
 
 def test_every_code_is_shown_and_documented() -> None:
-    source = (ROOT / "dsl" / "reader.py").read_text(encoding="utf-8")
+    source = "".join(
+        (ROOT / "dsl" / name).read_text(encoding="utf-8") for name in ("reader.py", "literals.py")
+    )
     codes = set(re.findall(r'Mistake\(\s*"([a-z-]+)"', source))
     codes |= set(re.findall(r'"(duplicate-[a-z]+)"', source))
     codes |= {wrong.code for words in WORDS.values() for wrong in words}
