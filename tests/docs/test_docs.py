@@ -174,6 +174,8 @@ def definitions(path):
         "dsl/keys/__init__.py",
         "server/protocols/__init__.py",
         "server/encode/__init__.py",
+        "server/notify/channels/__init__.py",
+        "server/kinds.py",
         "server/settings.py",
         "server/cli/__init__.py",
         "server/processes/__init__.py",
