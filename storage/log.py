@@ -37,6 +37,7 @@ from storage.format import (
     Ticket,
     batch_frames,
     file_header,
+    frame_is_valid,
     read_ticket,
 )
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
@@ -498,10 +499,12 @@ class StreamLog:
                 continue  # never begun, or dropped meanwhile
             try:
                 for found in frames(fd, verify=False, expect=first):
-                    if isinstance(found, FrameHeader) and found.ticket_bytes:
-                        ticket = read_ticket(found, read_frame(fd, found))
-                        if ticket is not None:
-                            self._remember(ticket, found.first)
+                    if not isinstance(found, FrameHeader) or not found.ticket_bytes:
+                        continue
+                    data = read_frame(fd, found)
+                    ticket = read_ticket(found, data) if frame_is_valid(data) else None
+                    if ticket is not None:
+                        self._remember(ticket, found.first)
             finally:
                 os.close(fd)
 

@@ -43,8 +43,10 @@ def frames(
     Args:
         fd: The data file, open for reading.
         start: Where a frame begins; 0 for the first.
-        verify: Whether to read every payload and check it. Without it a frame counts when its header does and the
-            file is long enough, which is right for bytes that were synced.
+        verify: Whether to read every payload and check it. Without it a frame is believed that begins where the one
+            before it ends, in bytes and in numbers, and has one behind it that does the same: all that its header says
+            of its place is said twice then. What is not believed is read and checked, so that a header that is damaged
+            costs the records of its own frame and no others.
         expect: The lowest number that the next frame may begin with.
         size: How much of the file to look at; all of it unless said.
 
@@ -57,22 +59,34 @@ def frames(
         start = FILE_HEADER.size
         if not check_file_header(os.pread(fd, start, 0)):
             yield Damage(0, start)
+    header = _header_at(fd, start, size)
     while start < size:
-        found = _frame_at(fd, start, size, verify=verify, expect=expect)
-        if found is None:
-            found = _next_frame(fd, start + 1, size, expect)
-            if found is None:
+        ahead = _header_at(fd, header.end, size) if header is not None and not verify else None
+        if header is not None and not (_is_chained(header, ahead, expect) or _is_valid(fd, header, expect)):
+            header = ahead = None
+        if header is None:
+            header = _next_frame(fd, start + 1, size, expect)
+            if header is None:
                 return
-            yield Damage(start, found.offset)
-        yield found
-        start, expect = found.end, found.until
+            yield Damage(start, header.offset)
+        yield header
+        start, expect = header.end, header.until
+        header = ahead if ahead is not None else _header_at(fd, start, size)
 
 
-def _frame_at(fd: int, offset: int, size: int, *, verify: bool, expect: int) -> FrameHeader | None:
+def _is_chained(header: FrameHeader, ahead: FrameHeader | None, expect: int) -> bool:
+    """Whether the frames before and behind say the same of a frame's place as its own header."""
+    return ahead is not None and header.first == expect and ahead.first == header.until
+
+
+def _is_valid(fd: int, header: FrameHeader, expect: int) -> bool:
+    return header.first >= expect and frame_is_valid(read_frame(fd, header))
+
+
+def _header_at(fd: int, offset: int, size: int) -> FrameHeader | None:
+    """The header of the frame at `offset`, unless the file ends before that does."""
     header = read_frame_header(os.pread(fd, FRAME_HEADER.size, offset), offset)
-    if header is None or header.end > size or header.first < expect:
-        return None
-    return header if not verify or frame_is_valid(read_frame(fd, header)) else None
+    return header if header is not None and header.end <= size else None
 
 
 def _next_frame(fd: int, start: int, size: int, expect: int) -> FrameHeader | None:
@@ -84,8 +98,8 @@ def _next_frame(fd: int, start: int, size: int, expect: int) -> FrameHeader | No
         while found >= 0:
             offset = start + found - magic_at
             if offset >= FILE_HEADER.size:
-                header = _frame_at(fd, offset, size, verify=True, expect=expect)
-                if header is not None:
+                header = _header_at(fd, offset, size)
+                if header is not None and _is_valid(fd, header, expect):
                     return header
             found = chunk.find(FRAME_MAGIC, found + 1)
         start += SEARCH_BYTES

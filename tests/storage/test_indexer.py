@@ -10,11 +10,12 @@ import pytest
 from storage.catalog import load_catalog
 from storage.drop import orphans
 from storage.errors import StoreLocked, UnknownStream
-from storage.format import FrameHeader
+from storage.format import FRAME_HEADER, FrameHeader
 from storage.indexer import Indexer
 from storage.log import StreamLog
 from storage.paths import DataDirectory
 from storage.publication import edit
+from storage.rebuild import rebuild
 from storage.rewrite import compact
 from storage.scan import frames
 from storage.store import Store
@@ -376,3 +377,53 @@ def test_a_start_hides_nothing(data):
     assert snapshot.records == 200
     assert snapshot.incomplete is None
     indexer.close()
+
+
+def flip_header_of(data, header, byte):
+    """Flip one bit of a frame's header."""
+    with data.stream("main").segment(1).data.open("r+b") as file:
+        file.seek(header.offset + byte)
+        (was,) = file.read(1)
+        file.seek(header.offset + byte)
+        file.write(bytes([was ^ 1 << byte % 8]))
+
+
+def rotate(data):
+    log = StreamLog(data.stream("main"))
+    done = threading.Event()
+    log.rotate(lambda _: done.set())
+    assert done.wait(10)
+    log.close()
+
+
+@pytest.mark.parametrize("when", ["not indexed yet", "indexed", "sealed", "made anew"])
+def test_a_bit_of_a_frame_header_costs_the_records_of_that_frame_and_no_others(data, tmp_path, when):
+    """Lengths and numbers in a header say where the others are: none of them is believed by itself."""
+    write(data, 60)
+    if when != "not indexed yet":
+        index(data)
+    if when in ("sealed", "made anew"):
+        rotate(data)
+        index(data)
+    path = data.stream("main").segment(1).data
+    with path.open("rb") as file:
+        headers = list(frames(file.fileno(), verify=True, expect=1))
+    assert len(headers) == 6
+    hit = headers[2]
+    for byte in range(FRAME_HEADER.size):
+        copy = DataDirectory(tmp_path / f"copy{byte}")
+        shutil.copytree(data.root / "streams", copy.streams)
+        flip_header_of(copy, hit, byte)
+        log = StreamLog(copy.stream("main"))  # it opens, and knows where it was
+        assert log.next_number == 61
+        log.close()
+        if when == "made anew":
+            rebuild(copy, "main")
+        elif when != "sealed":
+            index(copy)
+        store = Store(copy)
+        snapshot = store.snapshot(["main"])
+        asked = [a for chunk in snapshot.scan(snapshot.queries.all()[0]) for a in chunk]
+        found = {stored.number for stored in snapshot.fetch(asked) if stored is not None}
+        assert found == set(range(1, 61)) - set(range(hit.first, hit.until)), byte
+        store.close()
