@@ -12,20 +12,17 @@ import falcon.asgi
 from server import errors
 from server.alerts.asking import Asker
 from server.alerts.desk import AlertDesk
-from server.alerts.documents import RuleKind
 from server.callers import WatchingApp
 from server.clock import now_us
-from server.configuration import Configuration
+from server.configuration import Configuration, Factory
 from server.deletions import Deletions
-from server.documents import SavedDocuments
 from server.engine import Engine
 from server.engine.editing import Editing
 from server.engine.fields import Fields
 from server.engine.histogram import Histograms
 from server.engine.records import Records
 from server.ingest import Ingest
-from server.kinds import document_kinds
-from server.notify.documents import ChannelKind, SavedChannels
+from server.kinds import saved_kinds
 from server.parameters import KnownParameters
 from server.resources.alerts import (
     Acknowledged,
@@ -61,10 +58,8 @@ from server.resources.streams import Streams
 from server.resources.templates import TemplateParts, template_routes
 from server.settings import Settings
 from server.streams import StreamAdmin
-from server.templates import TemplateKind
 from server.turns import Turns
 from storage.alerts import AlertTables
-from storage.documents import Documents
 from storage.metadata import Metadata
 from storage.notifications import Notifications
 from storage.paths import DataDirectory
@@ -102,23 +97,14 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     records = Records(parts.engine, parts.store)
     editing = Editing(parts.engine)
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
-    documents = Documents(parts.metadata)
     outbox = Notifications(parts.metadata)
-    kind = TemplateKind(documents, parts.clock)
+    saved = saved_kinds(parts.metadata, parts.store.stream_names, parts.clock)
     templates = TemplateParts(
-        kind,
-        SavedDocuments(kind, documents, parts.clock),
-        parts.engine,
-        parts.turns,
-        document_threads,
-        parts.clock,
+        saved.template_kind, saved.templates, parts.engine, parts.turns, document_threads, parts.clock
     )
-    channels = SavedChannels(ChannelKind(documents, outbox, parts.clock), documents, parts.clock)
-    configuration = Configuration(parts.metadata, document_kinds(parts.clock), parts.admin, parts.clock)
-    notifying = (channels, document_threads, outbox, parts.clock)
-    tables = AlertTables(parts.metadata)
-    rules = SavedDocuments(RuleKind(documents, tables, outbox, parts.clock), documents, parts.clock)
-    desk = AlertDesk(tables, outbox, Asker(parts.engine), parts.clock)
+    configuration = Configuration(parts.metadata, saved.by_name, _in_memory(parts), parts.admin, parts.clock)
+    notifying = (saved.channels, document_threads, outbox, parts.clock)
+    desk = AlertDesk(AlertTables(parts.metadata), outbox, Asker(parts.engine), parts.clock)
     for path, resource in (
         ("/logs", logs),
         ("/v1/streams/{stream}/logs", logs),
@@ -139,13 +125,13 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/v1/jobs/{kind}/run", AskedJob(parts.metadata)),
         *document_routes(templates.saved, document_threads),
         *template_routes(templates),
-        *document_routes(channels, document_threads),
+        *document_routes(saved.channels, document_threads),
         ("/v1/channels/{name}/resend", ResentChannel(*notifying)),
         ("/v1/notifications", NotificationList(*notifying)),
         ("/v1/notifications/{number}", OneNotification(*notifying)),
         ("/v1/notifications/{number}/resend", ResentNotification(*notifying)),
-        ("/v1/channels/{name}/test", TestedChannel(channels, parts.clock, parts.settings.link_url)),
-        *document_routes(rules, document_threads),
+        ("/v1/channels/{name}/test", TestedChannel(saved.channels, parts.clock, parts.settings.link_url)),
+        *document_routes(saved.rules, document_threads),
         ("/v1/rules/test", TriedRule(desk, parts.turns)),
         ("/v1/rules/replay", ReplayedRule(desk, parts.turns)),
         ("/v1/alerts", Alerts(desk, document_threads)),
@@ -161,3 +147,8 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     ):
         app.add_route(path, resource)
     return app
+
+
+def _in_memory(parts: Parts) -> Factory:
+    """What makes the documents that would be, over other metadata and other streams."""
+    return lambda metadata, streams: saved_kinds(metadata, lambda: streams, parts.clock).by_name

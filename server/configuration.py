@@ -7,7 +7,7 @@ it. Only when nothing is wrong is anything changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,8 @@ STREAM = "stream"
 FILES_MAX = 5000  # in one request: a directory of more is generated, and generators can split it
 
 What = Literal["create", "update", "delete", "none"]
-Factory = Callable[[Documents, Metadata], SavedDocuments]
+Factory = Callable[[Metadata, Collection[str]], Mapping[str, SavedDocuments]]
+"""Makes the documents of each kind over some metadata, where there are certain streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class Configuration:
 
     Args:
         metadata: Where it is kept.
-        factories: What makes the documents of each kind, over any metadata.
+        saved: The documents of each kind; those that others name come first.
+        factory: What makes them of other metadata.
         admin: The streams.
         clock: Microseconds since 1970.
     """
@@ -110,21 +112,22 @@ class Configuration:
     def __init__(
         self,
         metadata: Metadata,
-        factories: Mapping[str, Factory],
+        saved: Mapping[str, SavedDocuments],
+        factory: Factory,
         admin: StreamAdmin,
         clock: Callable[[], int],
     ) -> None:
         self._metadata = metadata
         self._documents = Documents(metadata)
-        self._factories = factories
+        self._saved = saved
+        self._factory = factory
         self._admin = admin
         self._clock = clock
-        self._saved = {kind: make(self._documents, metadata) for kind, make in factories.items()}
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of which there can be files."""
-        return STREAM, *self._factories
+        return STREAM, *self._saved
 
     def export(self) -> list[File]:
         """All that is set, as files. What comes with the program is left out."""
@@ -162,7 +165,7 @@ class Configuration:
             [one for one in files if one.kind == STREAM],
             gone=delete_streams and STREAM in kinds,
         )
-        scratch = _Scratch(self._documents, self._factories)
+        scratch = _Scratch(self._documents, self._factory, self._streams_after(plan))
         for kind, saved in self._saved.items():
             if kind not in kinds:
                 continue
@@ -239,6 +242,11 @@ class Configuration:
                 plan.streams.append((name, None))
                 plan.steps.append(Step(STREAM, name, "delete", pretty(_form(rows.get(name, {}))), None))
 
+    def _streams_after(self, plan: Plan) -> set[str]:
+        """The streams that there will be; those of the store itself too, which rules may ask about."""
+        gone = {name for name, settings in plan.streams if settings is None}
+        return {*self._admin.all_names(), *(name for name, _ in plan.streams)} - gone
+
     async def apply(self, plan: Plan, author: str, run: Callable[[Callable[[], None]], Any]) -> None:
         """Change what a plan says.
 
@@ -265,13 +273,13 @@ class Configuration:
 class _Scratch:
     """What would be set, in memory."""
 
-    def __init__(self, documents: Documents, factories: Mapping[str, Factory]) -> None:
+    def __init__(self, documents: Documents, factory: Factory, streams: Collection[str]) -> None:
         self._metadata = Metadata(Path(":memory:"))
         self._documents = Documents(self._metadata)
-        self._saved = {kind: make(self._documents, self._metadata) for kind, make in factories.items()}
+        self._saved = factory(self._metadata, streams)
         self._changed: set[tuple[str, str]] = set()
         self._deleted: list[tuple[str, str]] = []
-        for kind in factories:
+        for kind in self._saved:
             for one in documents.list(kind):
                 self._documents.put(kind, one.name, one.body, author="", now_us=0)
 

@@ -51,7 +51,11 @@ class StreamAdmin:
 
     def names(self) -> list[str]:
         """The streams that there are, those of the store itself left out."""
-        return sorted(name for name in self._data.stream_names() if not name.startswith("_"))
+        return sorted(name for name in self.all_names() if not name.startswith("_"))
+
+    def all_names(self) -> list[str]:
+        """The streams that there are."""
+        return self._data.stream_names()
 
     async def describe(self, name: str) -> dict[str, Any]:
         """What there is to know of a stream.

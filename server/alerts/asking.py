@@ -8,6 +8,8 @@ import orjson
 
 from dsl.ast import NEWEST_FIRST
 from dsl.ast import Query as DslQuery
+from dsl.errors import Mistake
+from dsl.forms import Form
 from dsl.keys.base import Key
 from dsl.keys.field import FieldKey
 from dsl.nodes import Predicate
@@ -19,6 +21,7 @@ from dsl.time import parse_instant
 from server.alerts.found import Answered
 from server.alerts.rule import Rule
 from server.engine import Engine
+from server.engine.places import unknown_streams
 
 SAMPLES_BYTES_MAX = 64 << 10  # of one alert: what a mail or a webhook still takes
 CANDIDATES_MAX = 1000  # records looked at for samples, where the index cannot tell the group
@@ -39,6 +42,10 @@ class Asker:
         """
         answer = self._engine.ask(query, now_us)
         return Answered(answer.plain_rows(), tuple(str(one["message"]) for one in answer.warnings))
+
+    def unknown_streams(self, query: Form) -> list[Mistake]:
+        """The streams that the form of a query names and that are not there, each where it stands."""
+        return unknown_streams(query, self._engine.store)
 
     def samples(self, rule: Rule, value: dict[str, Any], at_us: int) -> list[dict[str, Any]]:
         """The newest records of a group, by the columns that the group had.

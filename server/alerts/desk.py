@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dsl.ast import Query
-from dsl.errors import QueryError
+from dsl.errors import Mistake, QueryError
+from dsl.forms import Form
 from dsl.parse import Syntax
 from dsl.reader import read, read_json
 from dsl.time import TIME_US_MAX, UNITS_US, BadTime, parse_duration, parse_moment
@@ -16,13 +18,16 @@ from server.alerts.asking import Asker
 from server.alerts.evaluator import alert_of
 from server.alerts.found import Answered, RuleError, evaluate, labels_of
 from server.alerts.replay import TooLong, replay
-from server.alerts.rule import Rule, name_in, read_rule
+from server.alerts.rule import Rule, name_in, query_in, read_rule
 from server.alerts.shown import shown_alert, shown_change, shown_notification, shown_silence
 from server.alerts.silences import BadMatcher, Matcher, check_matchers, parse_matcher
-from server.alerts.state import fingerprint_of
+from server.alerts.state import Transition, fingerprint_of
+from server.alerts.warnings import warnings_of
 from server.engine.asked import Asked
+from server.engine.places import UnknownStreams
 from server.errors import RequestError
 from storage.alerts import Acknowledgement, AlertTables, SilenceRow
+from storage.errors import UnknownStream
 from storage.index import analyse
 from storage.notifications import Notifications
 from storage.times import shown_time
@@ -204,7 +209,8 @@ class AlertDesk:
             RequestError: its evaluation comes to nothing (400).
             StoreError: the store cannot answer.
         """
-        rule = _read(text, syntax, None)
+        form = _form(text, syntax)
+        rule = _read(form, text, None)
         now_us = self._clock()
         at_us = now_us if at is None else _moment(at, now_us)
         rows: list[dict[str, Any]] = []
@@ -216,7 +222,8 @@ class AlertDesk:
             return answered
 
         try:
-            findings = evaluate(rule, {}, at_us, ask, analyse)
+            with self._streams_placed(form, text):
+                findings = evaluate(rule, {}, at_us, ask, analyse)
         except RuleError as error:
             raise RequestError(400, error.code, error.message, error.hint) from error
         groups: list[dict[str, Any]] = []
@@ -241,7 +248,7 @@ class AlertDesk:
             "fires": sum(one["fires"] for one in groups),
             "groups": groups,
             "warnings": [
-                *rule.warnings,
+                *warnings_of(rule),
                 *({"code": "evaluation", "message": one} for one in findings.warnings),
             ],
         }
@@ -256,7 +263,8 @@ class AlertDesk:
             RequestError: there is nothing to replay, or it comes to nothing (400).
             StoreError: the store cannot answer, or nobody waits any more.
         """
-        rule = _read(text, syntax, name)
+        form = _form(text, syntax)
+        rule = _read(form, text, name)
         started_s, now_us = time.perf_counter(), self._clock()
         since_us, until_us = _moment(since, now_us), _moment(until, now_us)
         if since_us >= until_us:
@@ -270,23 +278,14 @@ class AlertDesk:
         evaluations = active = 0
         cut = False
         try:
-            for found in replay(rule, since_us, until_us, ask):
-                evaluations, active = found.evaluations, found.active
-                for one in found.transitions:
-                    if len(changes) == CHANGES_MAX:
-                        cut = True
+            with self._streams_placed(form, text):
+                for found in replay(rule, since_us, until_us, ask):
+                    evaluations, active = found.evaluations, found.active
+                    room = CHANGES_MAX - len(changes)
+                    changes += [_shown_transition(one) for one in found.transitions[:room]]
+                    cut = len(found.transitions) > room
+                    if cut:
                         break
-                    changes.append(
-                        {
-                            "at": shown_time(one.at_us),
-                            "was": one.was,
-                            "state": one.state,
-                            "labels": one.alert.labels,
-                            "value": one.alert.value,
-                        }
-                    )
-                if cut:
-                    break
         except RuleError as error:
             raise RequestError(400, error.code, error.message, error.hint) from error
         except TooLong as error:
@@ -301,10 +300,38 @@ class AlertDesk:
             "took_ms": round((time.perf_counter() - started_s) * 1000, 3),
         }
 
+    @contextmanager
+    def _streams_placed(self, form: Form, text: str) -> Iterator[None]:
+        """Within it, a stream that a rule asks about and that is not there is shown in the rule's text.
 
-def _read(text: str, syntax: Syntax, name: str | None) -> Rule:
+        Raises:
+            UnknownStreams: there is one.
+        """
+        try:
+            yield
+        except UnknownStream as error:
+            mistakes = self._asker.unknown_streams(query_in(form))
+            raise UnknownStreams(
+                mistakes or [Mistake(error.code, error.message, form.start, form.end, error.hint)], text
+            ) from error
+
+
+def _form(text: str, syntax: Syntax) -> Form:
+    return read(text) if syntax == "edn" else read_json(text)
+
+
+def _shown_transition(one: Transition) -> dict[str, Any]:
+    return {
+        "at": shown_time(one.at_us),
+        "was": one.was,
+        "state": one.state,
+        "labels": one.alert.labels,
+        "value": one.alert.value,
+    }
+
+
+def _read(form: Form, text: str, name: str | None) -> Rule:
     """The rule of a text, which need not say how it is called."""
-    form = read(text) if syntax == "edn" else read_json(text)
     try:
         return read_rule(form, name_in(form) or name or UNNAMED)
     except QueryError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 from dsl.errors import QueryError
@@ -10,6 +10,7 @@ from dsl.forms import Form
 from dsl.reader import read
 from server.alerts.rule import Rule, read_rule
 from server.alerts.shown import shown_alert, shown_notification
+from server.alerts.warnings import warnings_of
 from server.alerts.windows import newest, shift_of
 from server.documents import Kind, body_mistake
 from storage.alerts import AlertRow, AlertTables, RuleRow
@@ -29,6 +30,7 @@ class RuleKind(Kind):
         documents: Where the channels are that a rule may name.
         tables: How rules stand.
         notifications: What they owe and owed.
+        streams: Gives the names of the streams that there are.
         clock: Microseconds since 1970.
     """
 
@@ -39,11 +41,13 @@ class RuleKind(Kind):
         documents: Documents,
         tables: AlertTables,
         notifications: Notifications,
+        streams: Callable[[], Collection[str]],
         clock: Callable[[], int],
     ) -> None:
         self._documents = documents
         self._tables = tables
         self._notifications = notifications
+        self._streams = streams
         self._clock = clock
 
     def check(self, name: str, form: Form) -> Form:
@@ -101,7 +105,7 @@ class RuleKind(Kind):
             return None, [{"code": first.code, "message": first.message, "hint": first.hint or ""}]
         channels = {one.name for one in self._documents.list("channel")}
         return rule, [
-            *rule.warnings,
+            *warnings_of(rule, self._streams()),
             *(
                 {
                     "code": "unknown-channel",

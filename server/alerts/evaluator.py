@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from dsl.errors import QueryError
+from dsl.time import UNITS_US
 from server.alerts.asking import Asker
 from server.alerts.found import (
     ALERTS_MAX,
@@ -61,6 +62,7 @@ from storage.times import format_time
 
 log = logging.getLogger(__name__)
 
+LOGGED_US = 10 * UNITS_US["m"]  # between two lines about the same rule that fails: it may fail every second
 SAMPLED_MAX = 100  # alerts of one evaluation that get samples: each is a query, and nobody reads a thousand
 
 Quiet = Literal["silenced", "acknowledged"]
@@ -75,6 +77,8 @@ class Running:
         broken: Why not.
         row, alerts, known: As after the newest evaluation.
         written_alerts, written_known: As they are in the file; `unwritten` whether something there is older.
+        logged_us: When it was last logged that it fails; None where it does not, or that is another text's.
+        unlogged: How often it failed since.
         gone: Whether it was deleted while somebody waited for it.
     """
 
@@ -88,6 +92,8 @@ class Running:
     written_alerts: Alerts = field(default_factory=dict)
     written_known: dict[str, Known] = field(default_factory=dict)
     unwritten: bool = False
+    logged_us: int | None = None
+    unlogged: int = 0
     gone: bool = False
 
 
@@ -137,6 +143,7 @@ class Evaluator:
                 self._running[name] = running
         with running.lock:
             running.rule, running.broken = rule, broken
+            running.logged_us, running.unlogged = None, 0
 
     def remove_rule(self, name: str) -> None:
         """A rule is gone: its alerts end, and whoever was told of them is told so."""
@@ -210,7 +217,7 @@ class Evaluator:
         """
         started_s = time.perf_counter()
         alerts = running.alerts
-        if found.gap and running.row is not None and running.rule is not None:
+        if found.gap and at_us == found.times_us[0] and running.row is not None and running.rule is not None:
             alerts = restore(alerts, running.row.last_us, at_us, running.rule.for_us)
         row = running.row or RuleRow(at_us)
         if at_us == found.times_us[-1]:
@@ -223,6 +230,8 @@ class Evaluator:
         except RuleError as wrong:
             error = wrong
             after = self._fail(running, alerts, error, row.failing + 1, at_us)
+        else:
+            _log_recovery(running, row.failing, at_us)
         took_ms = (time.perf_counter() - started_s) * 1000
         row = replace(
             row,
@@ -257,7 +266,7 @@ class Evaluator:
 
     def _fail(self, running: Running, alerts: Alerts, error: RuleError, times: int, at_us: int) -> Step:
         """What an error makes of the alerts: those of groups stay as they were, and there may be one about itself."""
-        log.warning("rule %s at %s: %s: %s", running.name, format_time(at_us), error.code, error.message)
+        _log_failure(running, error, at_us)
         labels = {} if running.rule is None else running.rule.labels
         about: Mapping[str, Found] = failing(running.name, labels, error) if times >= FAILING_AFTER else {}
         own = {one: alert for one, alert in alerts.items() if alert.kind == "failing"}
@@ -336,6 +345,23 @@ class Evaluator:
             "generator": f"/v1/rules/{running.name}",
         }
         return Owed(running.name, one.fingerprint, one.channel, one.kind, at_us + wait_us, payload)
+
+
+def _log_failure(running: Running, error: RuleError, at_us: int) -> None:
+    """Log the first failure of a rule, and of those that follow one in ten minutes, with how many there were."""
+    if running.logged_us is not None and 0 <= at_us - running.logged_us < LOGGED_US:
+        running.unlogged += 1
+        return
+    more = f" ({running.unlogged} times more since the last line)" if running.unlogged else ""
+    at = format_time(at_us)
+    log.warning("rule %s at %s: %s: %s%s", running.name, at, error.code, error.message, more)
+    running.logged_us, running.unlogged = at_us, 0
+
+
+def _log_recovery(running: Running, times: int, at_us: int) -> None:
+    if times:
+        log.info("rule %s at %s: works again, after %d failures", running.name, format_time(at_us), times)
+    running.logged_us, running.unlogged = None, 0
 
 
 def silence_of(row: SilenceRow) -> Silence:

@@ -106,21 +106,6 @@ class Rule:
         """The names that its groups have."""
         return columns_of(self.query)
 
-    @property
-    def warnings(self) -> list[dict[str, str]]:
-        """What is allowed, and probably not meant."""
-        last_us = None if self.query.time is None else self.query.time.last_us
-        if last_us is None or last_us >= self.every_us:
-            return []
-        every, last = format_duration(self.every_us), format_duration(last_us)
-        return [
-            {
-                "code": "window-gap",
-                "message": f"a window of {last} every {every} leaves records out that no window has",
-                "hint": f"write :time {{:last {every!r}}} or more".replace("'", '"'),
-            }
-        ]
-
 
 def read_rule(form: Form, name: str | None = None, limits: Limits = DEFAULT) -> Rule:
     """The rule that a form is.
@@ -144,6 +129,12 @@ def name_in(form: Form) -> str | None:
     """What a rule's document says that it is called; None where it says nothing, or no name."""
     pairs = form.value.pairs if isinstance(form.value, MapForm) else ()
     return next((name_of(item) for key, item in pairs if name_of(key) == "name"), None)
+
+
+def query_in(form: Form) -> Form:
+    """The query of a rule that is right."""
+    assert isinstance(form.value, MapForm)
+    return next(item for key, item in form.value.pairs if name_of(key) == "query")
 
 
 def columns_of(query: Query) -> list[str]:

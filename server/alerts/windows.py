@@ -1,7 +1,7 @@
 """When a rule is evaluated: at whole multiples of `:every` since 1970, shifted by a hash of its name. Pure.
 
 The shift spreads many rules over the time between two evaluations, and is the same after every restart. Evaluations
-that were missed are made up for, window by window, when there are few of them.
+that were missed are made up for, window by window, the newest of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Due:
     Attributes:
         times_us: Their times, rising; those before the last one are made up for.
         missed: How many were not made at their time, whether made up for or not.
-        gap: Whether some are not made up for, so that nothing is known of the time between.
+        gap: Whether the oldest are not made up for, so that nothing is known of the time before the first.
     """
 
     times_us: tuple[int, ...]
@@ -59,7 +59,7 @@ def due(last_us: int | None, now_us: int, every_us: int, shift_us: int) -> Due:
     if until_us <= last_us:
         return Due(())
     first_us = newest(last_us, every_us, shift_us) + every_us  # `:every` may have changed since
-    count = (until_us - first_us) // every_us + 1
-    if count - 1 <= MADE_UP_MAX and until_us - first_us <= MADE_UP_US:
-        return Due(tuple(range(first_us, until_us + 1, every_us)), count - 1)
-    return Due((until_us,), count - 1, gap=True)
+    made_up = min(MADE_UP_MAX, MADE_UP_US // every_us)
+    from_us = max(first_us, until_us - made_up * every_us)
+    missed = (until_us - first_us) // every_us
+    return Due(tuple(range(from_us, until_us + 1, every_us)), missed, gap=from_us > first_us)

@@ -100,9 +100,10 @@ def test_for_survives_a_restart_and_waits_for_the_grace(bench):
         one.after(30)
     assert one.states() == {("auth", "group"): "pending"}
     one.restart()
-    assert one.after(20 * 60) == 1
-    back_us = one.row.last_us
-    assert (one.row.missed, one.row.made_up) == (39, 0)
+    last_us = one.row.last_us
+    assert one.after(20 * 60) == 11
+    back_us = last_us + 30 * 30 * S_US  # the first of those that are made up for
+    assert (one.row.missed, one.row.made_up) == (39, 10)
     while one.states() == {("auth", "group"): "pending"}:
         one.after(30)
     assert one.row.last_us - back_us == GRACE_US
@@ -136,6 +137,30 @@ def test_a_rule_that_fails_leaves_its_alerts_and_tells_of_itself_after_three_tim
     assert one.states() == {("auth", "group"): "resolved", (None, "failing"): "resolved"}
     assert one.owed()[:2] == [("firing", "auth"), ("firing", None)]
     assert sorted(one.owed()[2:], key=str) == sorted([("resolved", "auth"), ("resolved", None)], key=str)
+
+
+def test_a_rule_that_fails_all_the_time_is_logged_now_and_then(bench, caplog):
+    caplog.set_level("INFO", "server.alerts.evaluator")
+    one = bench({})
+    one.after(0)
+    one.answers.error = UnknownStream("no stream 'main'", "")
+    for _ in range(41):  # twenty minutes and a half
+        one.after(30)
+    one.answers.error = None
+    one.after(30)
+    told = [line.split(": ", 1)[1] for line in caplog.messages]
+    assert told == [
+        "unknown-stream: no stream 'main'",
+        "unknown-stream: no stream 'main' (19 times more since the last line)",
+        "unknown-stream: no stream 'main' (19 times more since the last line)",
+        "works again, after 41 failures",
+    ]
+    caplog.clear()
+    one.answers.error = UnknownStream("no stream 'main'", "")
+    one.after(30)
+    one.evaluator.set_rule("errors", one.rule)  # what was saved anew is told of anew
+    one.after(30)
+    assert len(caplog.messages) == 2
 
 
 def test_too_many_alerts_are_an_error_and_none_is_cut_off(bench):

@@ -12,6 +12,7 @@ from dsl.reader import read, read_json
 from dsl.time import format_instant
 from server.alerts.rule import DURATIONS, read_rule
 from server.alerts.template import BadTemplate, fill, names_in
+from server.alerts.warnings import warnings_of
 from server.alerts.when import When
 from storage.index import analyse
 
@@ -48,7 +49,7 @@ def test_the_rule_of_the_language_reads_in_edn_and_in_json():
     assert rule.labels == {"severity": "page"}
     assert rule.notify == ("ops",)
     assert rule.columns == ["service", "n"]
-    assert rule.warnings == []
+    assert warnings_of(rule, ["app"]) == []
     text = orjson.dumps(form_to_json(read(WHOLE))).decode()
     assert read_rule(read_json(text)) == rule
     assert read_rule(read(print_form(read(WHOLE)))) == rule
@@ -72,12 +73,6 @@ def test_a_query_for_records_is_one_group_that_counts_them():
 def test_without_a_condition_every_group_is_an_alert():
     rule = read_rule(read(f"{{:query {QUERY}}}"), "errors")
     assert holds(rule.when, {"service": "a", "n": 0})
-
-
-def test_a_window_shorter_than_the_time_between_two_is_warned_of():
-    (warning,) = rule_of(':every "10m"').warnings
-    assert warning["code"] == "window-gap"
-    assert '{:last "10m"}' in warning["hint"]
 
 
 def test_a_condition_on_a_time_takes_times():

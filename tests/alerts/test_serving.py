@@ -205,7 +205,15 @@ def test_mistakes_in_a_rule_are_shown_where_they_are(server):
 
 def test_a_rule_that_fails_is_an_alert_about_itself(server):
     gone = RULE.replace(":from :app", ":from :nowhere")
-    assert server.request("PUT", "/v1/rules/gone", gone, **EDN)[0] == 201
+    for path in ("/v1/rules/test", "/v1/rules/replay?since=now-1h"):
+        status, answer, _ = server.request("POST", path, gone, **EDN)
+        (mistake,) = answer["errors"]
+        assert (status, mistake["code"], mistake["line"], mistake["column"]) == (404, "unknown-stream", 1, 16)
+    status, answer, _ = server.request("PUT", "/v1/rules/gone", gone, **EDN)
+    assert (status, [one["code"] for one in answer["warnings"]]) == (
+        201,
+        ["unknown-stream", "unknown-channel"],
+    )
     found = until(lambda: alerts(server, "?rule=gone"))
     (alert,) = found.values()
     assert alert["labels"] == {"alertname": "RuleFailing", "rule": "gone", "severity": "page"}

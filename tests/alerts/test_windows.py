@@ -32,18 +32,29 @@ def test_every_evaluation_is_made_once_or_counted_as_missed(every_us, name, wait
         found = due(last_us, now_us, every_us, shift_us)
         assert list(found.times_us) == sorted(set(found.times_us))
         assert all(last_us < at_us <= now_us for at_us in found.times_us)
-        if found.gap:
-            assert len(found.times_us) == 1
-        elif found.times_us:
-            assert found.times_us[0] == last_us + every_us
-            assert found.missed == len(found.times_us) - 1 <= MADE_UP_MAX
+        if found.times_us:
+            assert found.gap is (found.times_us[0] > last_us + every_us)
+            assert len(found.times_us) - 1 <= MADE_UP_MAX
             assert found.times_us[-1] - found.times_us[0] <= MADE_UP_US
+            # No more are left out than the bounds ask for.
+            one_more_us = found.times_us[-1] - len(found.times_us) * every_us
+            within = found.times_us[-1] - one_more_us <= MADE_UP_US
+            assert not (found.gap and len(found.times_us) <= MADE_UP_MAX and within)
+            assert found.missed == (found.times_us[-1] - last_us) // every_us - 1
         made += len(found.times_us)
         missed += found.missed
         made_up += max(len(found.times_us) - 1, 0)
         last_us = found.times_us[-1] if found.times_us else last_us
         assert last_us == newest(now_us, every_us, shift_us)
     assert made - made_up + missed == (last_us - first_us) // every_us
+
+
+def test_after_a_long_gap_the_newest_are_made():
+    found = due(NOW_US, NOW_US + 3600 * S_US, 10 * S_US, 0)
+    assert found.times_us == tuple(NOW_US + s * S_US for s in range(3500, 3601, 10))
+    assert (found.missed, found.gap) == (359, True)
+    # Of a rule that is evaluated seldom only one: the one before is too long ago.
+    assert due(NOW_US, NOW_US + 3600 * S_US, 600 * S_US, 0).times_us == (NOW_US + 3600 * S_US,)
 
 
 def test_the_first_evaluation_is_the_newest_time_and_none_was_missed():

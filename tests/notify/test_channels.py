@@ -515,6 +515,17 @@ def test_names_are_made_such_that_alertmanager_takes_them():
     }
 
 
+@pytest.mark.parametrize("path", ["", "/", "/base", "/base/api/v2/alerts", "/base/api/v2/alerts/"])
+def test_the_url_of_an_alertmanager_may_name_the_path_of_its_alerts(path):
+    with Receiver() as receiver:
+        kind, settings = settings_of(
+            f'{{:type :alertmanager, :url "{receiver.url}{path}", :allow-private true}}'
+        )
+        assert kind.send(settings, message(), Sending()).ok
+        (got,) = receiver.got
+    assert got.path == ("/base" if "base" in path else "") + "/api/v2/alerts"
+
+
 def test_an_alertmanager_takes_alerts_and_tells_of_them(tmp_path):
     with Receiver() as receiver, alertmanager(tmp_path, f"{receiver.url}/hook") as url:
         now_us = time.time_ns() // 1000

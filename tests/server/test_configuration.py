@@ -12,7 +12,7 @@ from dsl.errors import QueryError
 from dsl.forms import Form, Keyword, MapForm, VectorForm, print_form
 from dsl.reader import read
 from server.configuration import Configuration, File
-from server.kinds import document_kinds
+from server.kinds import saved_kinds
 from server.variables import escaped
 from storage.documents import Documents
 from storage.metadata import Metadata
@@ -67,8 +67,10 @@ def configuration():
 
     metadata = Metadata(Path(":memory:"))
     clock = lambda: NOW_US  # noqa: E731
-    admin = SimpleNamespace(names=list)
-    yield Configuration(metadata, document_kinds(clock), admin, clock), metadata
+    admin = SimpleNamespace(names=list, all_names=list)
+    saved = saved_kinds(metadata, list, clock).by_name
+    scratch = lambda metadata, streams: saved_kinds(metadata, lambda: streams, clock).by_name  # noqa: E731
+    yield Configuration(metadata, saved, scratch, admin, clock), metadata
     metadata.close()
 
 

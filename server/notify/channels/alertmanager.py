@@ -47,7 +47,7 @@ class AlertmanagerSettings(HttpSettings):
 def send(settings: AlertmanagerSettings, message: Message, sending: Sending) -> Outcome:
     """Send a message."""
     body = orjson.dumps([_alert(message, alert) for alert in message.alerts])
-    url = settings.url.rstrip("/") + ALERTS_PATH
+    url = settings.url.rstrip("/").removesuffix(ALERTS_PATH) + ALERTS_PATH  # as it is often copied
     request = Post(url, body, settings.authorization(), settings.timeout_s, settings.allow_private)
     return post(request, message.sent_us, sending.resolve)
 
