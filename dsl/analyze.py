@@ -16,6 +16,7 @@ from dsl.errors import QueryError, quoted
 from dsl.forms import Form, MapForm, SetForm, Symbol, VectorForm
 from dsl.limits import DEFAULT, Limits
 from dsl.nodes import Predicate, is_open
+from dsl.record import EVERY
 from dsl.time import Instant, Moment, Relative, Time
 
 STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -32,12 +33,20 @@ _TOLERANCE_US = (
 _MEANT = {
     "stream": "from",
     "streams": "from",
+    "index": "from",
+    "indices": "from",
+    "table": "from",
+    "logs": "from",
     "source": "from",
     "filter": "where",
     "query": "where",
     "range": "time",
     "since": "time",
+    "until": "time",
     "last": "time",
+    "between": "time",
+    "start": "time",
+    "end": "time",
     "columns": "select",
     "fields": "select",
     "project": "select",
@@ -54,11 +63,26 @@ _MEANT = {
     "by": "group-by",
     "aggregates": "aggregate",
     "aggs": "aggregate",
+    "agg": "aggregate",
+    "stats": "aggregate",
+    "_source": "select",
+    "orderby": "order-by",
+    "groupby": "group-by",
+    "rows": "limit",
+    "page-size": "limit",
     "deadline": "timeout",
     "time-limit": "timeout",
     "partial": "on-timeout",
     "filter-groups": "having",
     "precise": "exact",
+}
+
+
+# The same of the keys of `:time`.
+_MEANT_TIME = {
+    **dict.fromkeys(("from", "start", "begin", "gte", "after"), "since"),
+    **dict.fromkeys(("to", "end", "stop", "lt", "before"), "until"),
+    **dict.fromkeys(("duration", "past", "range", "window", "ago"), "last"),
 }
 
 
@@ -199,7 +223,7 @@ def _time(analysis: Analysis, form: Form) -> Time | WrongType:
     if not isinstance(form.value, MapForm) or tagged(form) is not None:
         hint = 'write {:last "1h"}, or {:since "now-1d" :until "now"}'
         return analysis.wrong("bad-time", f"{described(form)} is no range of time", form, hint)
-    given = _keys(analysis, form.value, ("last", "since", "until", "around", "within"), "key")
+    given = _keys(analysis, form.value, ("last", "since", "until", "around", "within"), "key", _MEANT_TIME)
     last, within = (
         analysis.duration(given[name][1]) if name in given else None for name in ("last", "within")
     )
@@ -252,9 +276,13 @@ def _where(analysis: Analysis, form: Form) -> Predicate | WrongType:
 def _select(analysis: Analysis, form: Form) -> tuple[str, ...] | WrongType:
     items = items_of(form)
     if items is None or not items:
-        fields = described(form) if name_of(form) else ":timestamp :message"
+        fields = described(form) if name_of(form) not in {None, EVERY} else ":timestamp :message"
         hint = f"write [{fields}], or leave out :select for the whole record"
         return analysis.wrong("bad-select", f"{described(form)} is no vector of fields", form, hint)
+    every = next((item for item in items if name_of(item) == EVERY), None)
+    if every is not None:
+        hint = "leave out :select: a row is then the whole record"
+        return analysis.wrong("bad-select", ":* is no field", every, hint)
     names = [analysis.field(item, "bad-select") for item in items]
     right = [name for name in names if name is not WRONG]
     return tuple(dict.fromkeys(right)) if len(right) == len(names) else WRONG
@@ -355,7 +383,10 @@ def _on_timeout(analysis: Analysis, form: Form) -> Literal["fail", "partial"] | 
 
 def _bounded(analysis: Analysis, form: Form, most: int, noun: str) -> None:
     if isinstance(form.value, int) and form.value > most:
-        analysis.wrong("bad-limit", f"{form.value} {noun}, more than {most}", form, "write a smaller number")
+        hint = f"write {most} or less"
+        if noun == "rows":
+            hint += "; the answer's cursor gives the next page, with :after"
+        analysis.wrong("bad-limit", f"{form.value} {noun}, more than {most}", form, hint)
 
 
 _READERS: dict[str, Callable[[Analysis, Form], Any]] = {

@@ -31,6 +31,9 @@ COUNT_ONLY = (Named(name="count", call=AGGREGATES["count"].node()),)
 
 # What others call the aggregates.
 _MEANT_AGGREGATES = {
+    "count-if": "count",
+    "countif": "count",
+    "count-over-time": "count",
     "mean": "avg",
     "average": "avg",
     "minimum": "min",
@@ -59,6 +62,16 @@ _MEANT_AGGREGATES = {
     "p90": "percentile",
     "p95": "percentile",
     "p99": "percentile",
+}
+
+# What others call the kinds of group keys.
+_MEANT_KEYS = {
+    **dict.fromkeys(
+        ("date-histogram", "histogram", "interval", "bin", "time", "date-trunc", "step", "span"), "bucket"
+    ),
+    **dict.fromkeys(("terms", "topk", "limit"), "top"),
+    **dict.fromkeys(("range", "case", "buckets"), "ranges"),
+    **dict.fromkeys(("term", "by", "key"), "field"),
 }
 
 
@@ -100,8 +113,10 @@ def _key(analysis: Analysis, form: Form) -> Key | WrongType:
         return made if made is WRONG else made.at(form.start, form.end)
     head = name_of(form.value.items[0]) if form.value.items else None
     if head not in KEYS:
+        meant = _MEANT_KEYS.get((head or "").lower().replace("_", "-"))
         hint = (
-            analysis.near(head or "", KEYS, ":")
+            (f"did you mean :{meant}? Write {KEYS[meant].signature}" if meant else None)
+            or analysis.near(head or "", KEYS, ":")
             or f"write {'; or '.join(kind.signature for kind in KEYS.values())}"
         )
         place = form.value.items[0] if form.value.items else form
@@ -166,7 +181,9 @@ def _call(analysis: Analysis, form: Form) -> Aggregate | Arithmetic | WrongType:
         takes = f"{kind.arguments} argument{'s' if kind.arguments != 1 else ''}"
         message = f":{name} takes {takes} and perhaps a predicate, not {len(arguments)}"
         hint = f"write {kind.signature}"
-        if name == "count" and len(arguments) == 1 and name_of(arguments[0]) is not None:
+        if name == "count" and len(arguments) == 1 and name_of(arguments[0]) == EVERY:
+            hint = "write [:count]: it counts records"
+        elif name == "count" and len(arguments) == 1 and name_of(arguments[0]) is not None:
             hint = f"to count the records that have it, write [:count [:exists {described(arguments[0])}]]"
         return analysis.wrong("wrong-arity", message, form, hint)
     if where is WRONG:

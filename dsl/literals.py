@@ -72,7 +72,8 @@ def string_mistakes(token: Token, escape: re.Pattern[str], hint: str, banned: st
             if not match:
                 width = 6 if re.match(r"\\u[0-9a-fA-F]{4}", token[position : position + 6]) else 2
                 written = quoted(token[position : position + width])
-                message, out = f"no escape {written} in a string", hint
+                message = f"no escape {written} in a string"
+                out = f"for a backslash write two, \\{written}; else {hint}"
                 if width > 2:
                     message, out = (
                         f"half of a surrogate pair: {written}",

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias
 from dsl.analyze import analyze
 from dsl.ast import Query
 from dsl.errors import QueryError
+from dsl.foreign import bare_words, foreign
 from dsl.forms import Form
 from dsl.limits import DEFAULT, Limits
 from dsl.reader import ReadLimits, read, read_json
@@ -60,7 +61,15 @@ def read_form(text: str, syntax: Syntax, *, limits: Limits = DEFAULT) -> Form:
 
 
 def _read(text: str, syntax: Syntax, bounds: ReadLimits) -> Form:
-    return read(text, limits=bounds) if syntax == "edn" else read_json(text, limits=bounds)
+    if len(text) <= bounds.text_characters_max and (other := foreign(text, syntax)) is not None:
+        raise QueryError([other], text)
+    try:
+        return read(text, limits=bounds) if syntax == "edn" else read_json(text, limits=bounds)
+    except QueryError:
+        words = bare_words(text) if syntax == "edn" and len(text) <= bounds.text_characters_max else None
+        if words is None:
+            raise
+        raise QueryError([words], text) from None
 
 
 _read_again = lru_cache(maxsize=KEPT_TEXTS_MAX)(_read)

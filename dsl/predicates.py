@@ -8,8 +8,9 @@ mistake.
 
 from collections.abc import Sequence
 
-from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of
+from dsl.analysis import WRONG, Analysis, WrongType, described, items_of, name_of, param_name, tagged
 from dsl.errors import quoted
+from dsl.foreign import as_vectors
 from dsl.forms import Form, Keyword, ListForm, MapForm, Symbol, VectorForm
 from dsl.nodes import Predicate
 from dsl.operators import BY_NODE, OPERATORS
@@ -59,12 +60,17 @@ _MEANT = {
     "has": "exists",
     "nil?": "missing",
     "null": "missing",
+    "is-null": "missing",
+    "is-nil": "missing",
+    "not-exists": "missing",
+    "is-not-null": "exists",
+    "not-null": "exists",
+    "some?": "exists",
     "match-all": "match",
     "like": "contains",
     "includes": "contains",
     "substring": "contains",
     "match-phrase": "phrase",
-    "match_phrase": "phrase",
     "wildcard": "glob",
     "regexp": "regex",
     "re": "regex",
@@ -72,6 +78,16 @@ _MEANT = {
     "matches": "regex",
     "=~": "regex",
     "~": "regex",
+    "re-find": "regex",
+    "re-matches": "regex",
+    "rx": "regex",
+    "search": "match",
+    "query-string": "match",
+    "multi-match": "match",
+    "|=": "contains",
+    "contains-any": "match-any",
+    "contains-all": "match",
+    "text": "match",
     "levenshtein": "fuzzy",
     "near": "fuzzy",
     "ip": "cidr",
@@ -88,6 +104,23 @@ _MEANT = {
     "!": "not",
     "must-not": "not",
 }
+
+# What others write for the opposite of one of ours.
+_MEANT_NOT = {
+    "not-in": "in",
+    "nin": "in",
+    "not-like": "contains",
+    "not-contains": "contains",
+    "!contains": "contains",
+    "not-match": "match",
+    "not-matches": "regex",
+    "!~": "regex",
+    "not-between": "between",
+}
+_IGNORES_CASE = frozenset({"ilike", "icontains", "iregex", "equals-ignore-case", "~*"})
+
+
+_EVERY_NAME = {**_MEANT, **{name: name for name in OPERATORS}}
 
 
 def build(analysis: Analysis, form: Form) -> Predicate | WrongType:
@@ -131,14 +164,25 @@ def _build_vector(analysis: Analysis, form: Form, items: Sequence[Form]) -> Pred
 
 def unknown_operator(analysis: Analysis, head: Form, name: str, arguments: Sequence[Form] = ()) -> WrongType:
     """Note that no operator has this name, which perhaps stands in the place of a field."""
-    meant = _MEANT.get(name.lower())
-    hint = f"did you mean :{meant}?" if meant else analysis.near(name, OPERATORS, ":")
+    hint = _meant_operator(name) or analysis.near(name, OPERATORS, ":")
     if hint is None and len(arguments) == 2 and _operator_of(arguments[0]) is not None:
         hint = f"the operator comes first: [:{_operator_of(arguments[0])} {described(head)} {described(arguments[1])}]"
     if hint is None and len(arguments) == 1 and isinstance(arguments[0].value, str | int | float):
         hint = f"the operator comes first: [:= {described(head)} {described(arguments[0])}]"
     every = "the operators are " + " ".join(f":{known}" for known in OPERATORS)
     return analysis.wrong("unknown-operator", f"no operator :{quoted(name)}", head, hint or every)
+
+
+def _meant_operator(name: str) -> str | None:
+    """What to write for an operator of another language."""
+    asked = name.lower().replace("_", "-")
+    if asked in _MEANT:
+        return f"did you mean :{_MEANT[asked]}?"
+    if asked in _MEANT_NOT:
+        return f"write [:not [:{_MEANT_NOT[asked]} …]]"
+    if asked in _IGNORES_CASE:
+        return 'write [:regex field "(?i)…"]; the words of :match and :phrase ignore case anyway'
+    return None
 
 
 def _operator_of(form: Form) -> str | None:
@@ -255,6 +299,17 @@ def _build_fields(analysis: Analysis, value: MapForm) -> Predicate | WrongType:
                 f"in a map {described(key)} equals one of these values: :{operator} is no operator there"
             )
             analysis.wrong("mixed-map", message, item, hint)
+            continue
+        if (
+            tagged(item) is None
+            and param_name(item) is None
+            and (written := as_vectors(key, item, _EVERY_NAME)) is not None
+        ):
+            right = False
+            message = (
+                f"in a map {described(key)} is a field, and {described(item)} is no value to compare with"
+            )
+            analysis.wrong("mixed-map", message, place, written)
             continue
         made = _apply(analysis, place, name, [key, item])
         if made is WRONG:

@@ -327,9 +327,10 @@ class _EdnBuilder(_Builder):
         if len(items) % 2 and not any(mistake.start >= start for mistake in self.mistakes):
             last = items[-1]
             message = f"the key {quoted(self.text[last.start : last.end])} has no value"
-            self.wrong(
-                Mistake("map-needs-pairs", message, last.start, last.end, "a map is keys and values in turn")
-            )
+            hint = "a map is keys and values in turn"
+            if isinstance(last.value, VectorForm):
+                hint += "; several predicates are one value: [:and [:= …] [:> …]]"
+            self.wrong(Mistake("map-needs-pairs", message, last.start, last.end, hint))
         self.unique(items[::2], "duplicate-key", "key")
         return Form(MapForm(tuple(zip(items[::2], items[1::2], strict=False))), start, end)
 
