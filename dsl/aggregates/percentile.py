@@ -10,14 +10,23 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
-from dsl.aggregates.base import Accumulator, AggregateKind, FieldAggregate, numeric_field, real
+from dsl.aggregates.base import (
+    FLOAT_INTEGERS_MAX,
+    Accumulator,
+    AggregateKind,
+    FieldAggregate,
+    numeric_field,
+    real,
+)
 from dsl.aggregates.held import Held
 from dsl.aggregates.numbers import Numbers
 from dsl.analysis import WRONG, Analysis, WrongType, field_form
 from dsl.forms import Form
 from dsl.nodes import Node, Open, Predicate, is_open
+from dsl.record import Record
 
 PERCENT_MAX = 100
+LARGE_NUMBERS = 2  # an integer in a list counts as so many floats in an array
 
 
 class Percentile(FieldAggregate):
@@ -45,15 +54,27 @@ class Percentile(FieldAggregate):
 
 
 class _Ranked(Numbers):
+    """The numbers as floats, and apart the whole ones that no float holds, such as nanoseconds since 1970."""
+
     def __init__(self, node: Node, held: Held, percent: float) -> None:
         super().__init__(node, held)
         self._percent = percent
+        self._large: list[int] = []
 
-    def result(self) -> float | None:
-        if not self.numbers:
+    def add(self, values: Sequence[Any], record: Record) -> None:
+        large = [value for value in values if type(value) is int and abs(value) > FLOAT_INTEGERS_MAX]
+        if large:
+            values = [value for value in values if type(value) is not int or abs(value) <= FLOAT_INTEGERS_MAX]
+            self._large += large
+            self._held.numbers(len(large) * LARGE_NUMBERS, self._node)
+        super().add(values, record)
+
+    def result(self) -> int | float | None:
+        count = len(self.numbers) + len(self._large)
+        if not count:
             return None
-        rank = math.floor(self._percent / PERCENT_MAX * (len(self.numbers) - 1))
-        return sorted(self.numbers)[rank]
+        rank = math.floor(self._percent / PERCENT_MAX * (count - 1))
+        return sorted([*self.numbers, *self._large] if self._large else self.numbers)[rank]
 
 
 def build_percentile(

@@ -16,6 +16,7 @@ from dsl.errors import quoted
 from dsl.forms import Form, print_form
 from dsl.mentions import ANYTHING, OWN, Mention, mentions_of
 from dsl.nearest import nearest
+from server.engine.habits import habits_in
 from server.engine.stars import stars_in
 from storage import index as ix
 from storage.column_names import ColumnsUnknown
@@ -32,7 +33,7 @@ Warned = dict[str, Any]
 
 
 def advice_on(query: Query, streams: Sequence[str], columns: StreamColumns, now_us: int) -> list[Warned]:
-    """Warnings, `{"code", "message", "hint", "field"}` each: `no-wildcard`, `unknown-field`, `type-clash`.
+    """Warnings, `{"code", "message", "hint", "field"}` each: no-wildcard, low-percent, unknown-field, type-clash.
 
     Args:
         query: Without parameters.
@@ -47,7 +48,7 @@ def placed_advice_on(
     query: Query, streams: Sequence[str], columns: StreamColumns, now_us: int
 ) -> list[tuple[Warned, tuple[int, int]]]:
     """The same, each with its place in the text; (0, 0) where that is not known."""
-    found = [*stars_in(query), *_on_fields(query, streams, columns, now_us)]
+    found = [*stars_in(query), *habits_in(query), *_on_fields(query, streams, columns, now_us)]
     return found[:WARNINGS_MAX]
 
 
