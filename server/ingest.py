@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.gathering import Gathering
 from server.lanes import LANE_BYTES_LEAST, Lanes
 from server.preparing import Batch, Decode, Rejected, prepare
 from server.space import FreeSpace
@@ -109,6 +110,7 @@ class Ingest:
         self._streams_max = streams_max
         self._logs: dict[str, StreamLog] = {}
         self._opening: dict[str, asyncio.Task[StreamLog]] = {}
+        self._gatherings: dict[str, Gathering] = {}  # of open logs
         self._completions: Completions | None = None
         self._under_way: dict[tuple[str, str], asyncio.Future[int]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="open-log")
@@ -146,6 +148,26 @@ class Ingest:
             return Outcome(batch.records, await future, batch.rejected)
         first = await self._once(log, retry, batch, now_us)
         return Outcome(batch.records, first, batch.rejected)
+
+    def take(self, stream: str, decode: Decode, body: bytes) -> asyncio.Future[int] | None:
+        """Begin to keep a small batch of a stream that `is_open`.
+
+        Returns:
+            What ends with the number of its records when they are on disk, or with a `StoreError`; None where not
+            every record can be kept: then nothing is, and `write` says more.
+
+        Raises:
+            DiskNearlyFull: there is too little room.
+        """
+        if self.space is not None:
+            self.space.check()
+        batch = prepare(decode, body, self._clock())
+        if batch.rejected.count or not batch.lines:
+            return None
+        gathering = self._gatherings.get(stream)
+        if gathering is None:
+            gathering = self._gatherings[stream] = Gathering(self._logs[stream], asyncio.get_running_loop())
+        return gathering.add(batch.times_us, batch.lines)
 
     async def _prepared(self, decode: Decode, body: bytes, now_us: int) -> Batch:
         """The records of a body: decoded in a lane, in a thread, or here, by its size."""
@@ -295,6 +317,7 @@ class Ingest:
             if opening is not None:
                 await asyncio.wait([opening])
             log = self._logs.pop(stream, None)
+            self._gatherings.pop(stream, None)
             # A thread of its own: it may wait for the indexer for long, and others want to open their logs.
             return await asyncio.to_thread(self._delete, stream, log)
         finally:

@@ -20,6 +20,7 @@ from server.engine import Engine
 from server.ingest import Ingest
 from server.lanes import Lanes
 from server.settings import Settings
+from server.shortcut import Shortcut
 from server.space import FreeSpace
 from server.streams import StreamAdmin, rotation_of
 from server.turns import Turns
@@ -69,7 +70,7 @@ async def _serve(settings: Settings) -> None:
     deletions = Deletions(engine, ingest, metadata, now_us)
     app = create_app(Parts(settings, data, store, ingest, engine, turns, metadata, admin, deletions))
     server = Server(
-        app,
+        Shortcut(app, ingest, settings.body_bytes_max),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -21,6 +21,12 @@ from storage.store import Store
 
 DEFAULT_STREAM = "main"
 REFRESH_POLL_S = 0.01
+FAILED = "klomp.failed"  # in a request's scope: why a batch that came the short way is not kept
+
+
+def accepted_body(accepted: int) -> bytes:
+    """The answer to a batch of which every record is kept."""
+    return orjson.dumps({"accepted": accepted, "rejected": [], "rejected_count": 0})
 
 
 def _retry(req: falcon.asgi.Request, body: bytes) -> Retry | None:
@@ -52,6 +58,8 @@ class Logs:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str = DEFAULT_STREAM
     ) -> None:
         """Keep a batch; 202 when it is on disk."""
+        if FAILED in req.scope:
+            raise req.scope[FAILED]
         refresh = req.get_param("refresh", default="")
         if refresh not in ("", "wait"):
             raise RequestError(
