@@ -24,19 +24,22 @@ GROUP_BYTES = 500  # of one group, about: its place, its key and its row
 
 @dataclass(slots=True)
 class Measured:
-    """Groups as columns, in no order: a value for each group in every one.
+    """Groups as columns: a value for each group in every one.
 
     Attributes:
         count: how many groups.
         keys: the values of each key; None for nil, microseconds for a time.
         values: those of each aggregate of records (`Query.measured`); None for nil, microseconds for a time.
         frequent: what the values of some keys stand for.
+        order: the places of all keys, where the groups come in the order of their values: rising by the first of
+            these keys, where that is equal by the second, and so on; None where they come in no order.
     """
 
     count: int
     keys: list[list[Any]]
     values: list[list[Any]]
     frequent: Frequent = field(default_factory=dict)
+    order: Sequence[int] | None = None
 
 
 class Frequencies:

@@ -3,9 +3,9 @@
 Everything is done a column at a time, as a group costs little there and there may be tens of thousands.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from dsl import arithmetic
 from dsl.arithmetic import US_PER_S, Arithmetic
@@ -15,9 +15,11 @@ from dsl.groups import Measured, too_many_groups
 from dsl.having import column_of, fields_of, kept
 from dsl.keys.bucket import TimeBucket
 from dsl.limits import DEFAULT, Limits
-from dsl.rank import rank
-from dsl.record import NUMBERS
+from dsl.rank import sortable
 from dsl.time import format_instants
+
+Texts: TypeAlias = Mapping[int | None, str | None]
+"""What rows show for a time, in microseconds; nothing for none."""
 
 
 @dataclass(slots=True)
@@ -26,10 +28,11 @@ class Table:
 
     Attributes:
         names: of the columns.
-        columns: the values of each, as rows show them.
+        columns: the values of each, as rows show them where `texts` has nothing else.
         times: the names of the columns that are times, as RFC 3339.
         total: how many groups there were before the limit.
         notes: what is to be said of the rows: `{"code", "message", "hint"}` each.
+        texts: of columns that repeat few values what rows show for each of them, by the names of the columns.
     """
 
     names: list[str]
@@ -37,10 +40,20 @@ class Table:
     times: frozenset[str]
     total: int
     notes: list[dict[str, str]] = field(default_factory=list)
+    texts: Mapping[str, Texts] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """How many rows there are."""
+        return len(self.columns[0]) if self.columns else 0
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as plain data."""
-        return [dict(zip(self.names, row, strict=True)) for row in zip(*self.columns, strict=True)]
+        shown = [
+            column if texts is None else list(map(texts.__getitem__, column))
+            for column, texts in zip(self.columns, map(self.texts.get, self.names), strict=True)
+        ]
+        return [dict(zip(self.names, row, strict=True)) for row in zip(*shown, strict=True)]
 
 
 def finish(
@@ -73,12 +86,14 @@ def finish(
         holds = kept(query.having, needed, _with_parts(query), analyse, now_us)
         places = [place for place, holding in enumerate(holds) if holding]
     total = len(places)
-    chosen = _ordered(query, columns, places)[: query.limit]
+    chosen = _ordered(query, columns, places, measured.order)[: query.limit]
     names = list(query.columns)
-    if len(chosen) < measured.count or chosen != range(measured.count):
-        columns = {name: [column[place] for place in chosen] for name, column in columns.items()}
-    shown = [_shown(query, name, columns[name], measured) for name in names]
-    return Table(names, shown, times_of(query), total, notes)
+    if chosen != range(measured.count):
+        columns = {name: list(map(columns[name].__getitem__, chosen)) for name in names}
+    times = times_of(query)
+    texts = {name: _texts_of(columns[name]) for name in names if name in times}
+    shown = [_named(query, name, columns[name], measured) for name in names]
+    return Table(names, shown, times, total, notes, texts)
 
 
 def empty(query: Query) -> Table:
@@ -158,49 +173,48 @@ def _with_parts(query: Query) -> frozenset[str]:
 
 def _shown(query: Query, name: str, column: list[Any], measured: Measured) -> list[Any]:
     """A column as rows have it."""
+    if name in times_of(query):
+        return list(map(_texts_of(column).__getitem__, column))
+    return _named(query, name, column, measured)
+
+
+def _named(query: Query, name: str, column: list[Any], measured: Measured) -> list[Any]:
+    """A column as rows have it, but for times."""
     for place, key in enumerate(query.group_by):
         if key.name == name:
             show = key.show(measured.frequent.get(place, ()))
             if show is not None:
                 return [show(value) for value in column]
-    if name not in times_of(query):
-        return column
-    instants = [us for us in dict.fromkeys(column) if us is not None]
-    texts: dict[int | None, str | None] = {
-        None: None,
-        **dict(zip(instants, format_instants(instants), strict=True)),
-    }
-    return [texts[us] for us in column]
+    return column
 
 
-def _ordered(query: Query, columns: dict[str, list[Any]], places: Sequence[int]) -> Sequence[int]:
+def _texts_of(instants: list[int | None]) -> Texts:
+    """What rows show for the times of a column: each is written once."""
+    different = [us for us in dict.fromkeys(instants) if us is not None]
+    return {None: None, **dict(zip(different, format_instants(different), strict=True))}
+
+
+def _ordered(
+    query: Query, columns: dict[str, list[Any]], places: Sequence[int], order: Sequence[int] | None
+) -> Sequence[int]:
     """The places of groups in the query's order; by their keys, rising, where it has none or says they are equal."""
     steps = [(step.name, step.direction == "desc") for step in query.order_by]
     named = {name for name, _ in steps}
     steps += [(key.name, False) for key in query.group_by if key.name not in named]
+    if order is not None:
+        steps = _needed(steps, [query.group_by[place].name for place in order])
     ordered = places
     # Sorting is stable: by the last step first, the first step last.
     for name, descending in reversed(steps):
-        by, falls = _sortable(columns[name], descending)
+        by, falls = sortable(columns[name], descending)
         ordered = sorted(ordered, key=by.__getitem__, reverse=falls)
     return ordered
 
 
-def _sortable(column: list[Any], descending: bool) -> tuple[Sequence[Any], bool]:
-    """What the values of a column sort by, and whether that must fall."""
-    types = set(map(type, column))
-    if types == {str} or types <= NUMBERS:
-        return column, descending
-    if list in types:
-        column = [_representative(value, descending) for value in column]
-    # Nil, or values of several types. They repeat, so each is ranked once.
-    kinds = {(type(value) is bool, value): None for value in column}
-    ranks = {kind: rank(kind[1], descending) for kind in kinds}
-    return [ranks[type(value) is bool, value] for value in column], False
-
-
-def _representative(value: Any, descending: bool) -> Any:
-    """Of a list the value that stands for it, as in the order of rows: the least, or for falling the greatest."""
-    if type(value) is not list:
-        return value
-    return min(value, key=lambda one: rank(one, descending), default=None)
+def _needed(steps: list[tuple[str, bool]], order: Sequence[str]) -> list[tuple[str, bool]]:
+    """The first steps, if those behind them say what is so already: groups come rising by these names."""
+    for count in range(len(steps)):
+        done = {name for name, _ in steps[:count]}
+        if steps[count:] == [(name, False) for name in order if name not in done]:
+            return steps[:count]
+    return steps

@@ -34,6 +34,7 @@ DURATION_US_MAX = TIME_US_MAX - TIME_US_MIN
 _DIGITS_MAX = 18  # of a count in a duration: more would pass every bound, and long integers cost time
 
 _MINUTE_US = UNITS_US["m"]
+_DAY_US = UNITS_US["d"]
 _CLOCK = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -197,27 +198,23 @@ def format_instant(us: int) -> str:
 
 
 def format_instants(instants: Sequence[int]) -> list[str]:
-    """Many instants as rows have them, faster: they share days and minutes, or lie alike in them.
+    """Many instants as rows have them, faster: they share days, or lie alike in their minutes.
 
     The beginning of a bucket may lie before the year 1: it is held within the years 1 to 9999.
     """
+    if instants and (min(instants) < TIME_US_MIN or max(instants) > TIME_US_MAX):
+        instants = [min(max(us, TIME_US_MIN), TIME_US_MAX) for us in instants]
     days: dict[int, str] = {}
-    minutes: dict[int, str] = {}
     rests: dict[int, str] = {}
     texts = []
     for us in instants:
-        minute, rest = divmod(min(max(us, TIME_US_MIN), TIME_US_MAX), _MINUTE_US)
-        head = minutes.get(minute)
-        if head is None:
-            day, of_day = divmod(minute, len(_CLOCK))
-            date = days.get(day)
-            if date is None:
-                date = days[day] = format_instant(day * UNITS_US["d"])[:11]
-            head = minutes[minute] = date + _CLOCK[of_day]
-        tail = rests.get(rest)
-        if tail is None:
-            tail = rests[rest] = f":{rest // UNITS_US['s']:02d}.{rest % UNITS_US['s']:06d}Z"
-        texts.append(head + tail)
+        day, of_day = divmod(us, _DAY_US)
+        if day not in days:
+            days[day] = format_instant(day * _DAY_US)[:11]
+        minute, rest = divmod(of_day, _MINUTE_US)
+        if rest not in rests:
+            rests[rest] = f":{rest // UNITS_US['s']:02d}.{rest % UNITS_US['s']:06d}Z"
+        texts.append(days[day] + _CLOCK[minute] + rests[rest])
     return texts
 
 

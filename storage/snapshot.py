@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import tantivy
@@ -19,6 +20,7 @@ from storage.datafiles import Stored, StreamData
 from storage.errors import ResultTooLarge
 from storage.pruning import ANYTHING, Within
 from storage.queries import FieldQueries, all_of, any_of
+from storage.side_by_side import cores
 from storage.stop import Stop, panics_named
 from storage.tiers import TIER_RECORDS, Part, tiers, windows
 
@@ -167,6 +169,20 @@ class Snapshot:
                 return found
         return self._newest(self._whole, query, limit, oldest_first=oldest_first)
 
+    @property
+    def segments(self) -> int:
+        """How many segments the index has: each is gone through by itself, and what is found then put together."""
+        return self._searcher.num_segments if self._searcher else 0
+
+    def asked_span(self) -> tuple[int, int]:
+        """The first and the last time that a record may have of those that are asked about; none, if it is later."""
+        return self._wanted_span(None, oldest_first=False)
+
+    def share(self, low_us: int, high_us: int) -> float:
+        """How many of all records may lie between two times, both included, if they are spread evenly."""
+        first_us, last_us = self._span()
+        return self.records * (high_us - low_us + 1) / (last_us - first_us + 1)
+
     def _span(self) -> tuple[int, int]:
         """The first and the last time of all records."""
         low = min((part.entry.min_us for part in self.parts if part.entry.min_us is not None), default=0)
@@ -279,10 +295,25 @@ class Snapshot:
         Raises:
             ResultTooLarge: more groups than the engine can hold.
         """
-        assert self._searcher is not None
+        return self.aggregate_each([(query, aggregations)])[0]
+
+    def aggregate_each(self, questions: Sequence[tuple[Query, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The engine's answers to several questions, asked side by side where cores are free.
+
+        Raises:
+            ResultTooLarge: more groups than the engine can hold, for one of them.
+        """
         self.check_deadline()
         begun_s = time.perf_counter()
-        self.work.aggregations += 1
+        self.work.aggregations += len(questions)
+        try:
+            return cores().each([partial(self._aggregated, *question) for question in questions])
+        finally:
+            self.work.index_s += time.perf_counter() - begun_s
+
+    def _aggregated(self, query: Query, aggregations: dict[str, Any]) -> dict[str, Any]:
+        assert self._searcher is not None
+        self.check_deadline()
         try:
             with panics_named():
                 return dict(self._searcher.aggregate(query, aggregations))
@@ -293,8 +324,6 @@ class Snapshot:
                     "group by fewer fields, take a larger bucket or a narrower :time",
                 ) from error
             raise
-        finally:
-            self.work.index_s += time.perf_counter() - begun_s
 
     def _search(self, part: Slice | None, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
         assert part is not None

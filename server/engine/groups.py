@@ -24,16 +24,18 @@ from dsl.ast import Query as Asked
 from dsl.groups import Measured
 from dsl.keys.base import Key
 from dsl.keys.bucket import NumberBucket, TimeBucket
+from dsl.keys.field import FieldKey
 from dsl.limits import Limits
+from dsl.rank import sortable
 from server.engine.columns import NotNative, column, key_of, plain_key
 from server.engine.ends import conditions_of_ends, values_of_ends
 from server.engine.metrics import Metric, Sketched, listing_of, metric_of
 from server.engine.splits import Part, Splitter, is_level
+from server.engine.together import KEY, ask, may_be_apart
 from storage.errors import ResultTooLarge
 from storage.queries import all_of, but_not
 from storage.snapshot import Snapshot
 
-KEY = "groups"  # a name inside the question; the engine has "key" itself, and aggregates are called by their place
 PARTS_MAX = 512  # each is a question of its own
 
 _KEY_OF, _COUNT_OF = itemgetter("key"), itemgetter("doc_count")
@@ -41,11 +43,22 @@ _KEY_OF, _COUNT_OF = itemgetter("key"), itemgetter("doc_count")
 
 @dataclass(slots=True)
 class _Found:
-    """Groups found so far, as columns."""
+    """Groups found so far, as columns.
+
+    Attributes:
+        orders: By which keys the groups of each question come, the outermost first.
+    """
 
     keys: list[list[Any]]
     values: dict[int, list[Any]]
     counts: list[int] = field(default_factory=list)
+    orders: list[Sequence[int]] = field(default_factory=list)
+
+    @property
+    def order(self) -> Sequence[int] | None:
+        """By which keys all of them come; None where they come in no order."""
+        alone = len(self.orders) == 1 and len(self.orders[0]) == len(self.keys)
+        return self.orders[0] if alone else None
 
 
 def why_not(query: Asked) -> str | None:
@@ -111,7 +124,7 @@ class NativeGroups:
             if isinstance(call, End):
                 columns[i] = values_of_ends(self._snapshot, call, columns[i])
         keys = [plain_key(values) for values in found.keys]
-        return Measured(len(found.counts), keys, columns, splitter.frequent)
+        return Measured(len(found.counts), keys, columns, splitter.frequent, found.order)
 
     def _check_sketches(self, base: Query) -> None:
         """Look whether numbers so far from each other were sketched that the sketch says nothing of the small ones.
@@ -152,6 +165,7 @@ class NativeGroups:
         fixed = [part.value for part in chosen]
         asked = [i for i in places if self._metrics[i].asks]
         if not slots and not asked:
+            found.orders.append(slots)
             self._one(found, fixed, {}, self._snapshot.count(query), places, exact=True)
             return
         answer, exact = self._answered(query, [chosen[slot].column or "" for slot in slots], slots, asked)
@@ -159,6 +173,7 @@ class NativeGroups:
             call = self._calls[i]
             if call.approximation and not (exact and isinstance(call, CountDistinct)):
                 self.approximate.add(i)
+        found.orders.append(slots)
         if slots:
             self._read(answer, slots, fixed, places, found, exact=exact)
         else:
@@ -170,7 +185,7 @@ class NativeGroups:
         """The index's answer, and whether distinct values were counted one by one."""
         lists = [i for i in asked if self._metrics[i].lists]
         try:
-            answer = self._snapshot.aggregate(query, self._question(columns, slots, asked, exact=True))
+            answer = self._asked(query, columns, slots, asked)
             if not lists or not _cut_short(answer, lists, len(slots)):
                 return answer, True
         except ResultTooLarge:
@@ -187,6 +202,20 @@ class NativeGroups:
             if len(slots) <= 1:
                 raise
             raise NotNative from None
+
+    def _asked(
+        self, query: Query, columns: Sequence[str], slots: Sequence[int], asked: Sequence[int]
+    ) -> dict[str, Any]:
+        """The index's answer, where distinct values are to be counted one by one."""
+        metrics = {i: self._metrics[i] for i in asked}
+
+        def make(places: Sequence[int]) -> dict[str, Any]:
+            return self._question(columns, slots, places, exact=True)
+
+        # What narrows the records down was perhaps dear to find: it is not asked twice.
+        if self._query.where is None and may_be_apart(metrics):
+            return ask(self._snapshot, query, [self._keys[slot] for slot in slots], metrics, make)
+        return self._snapshot.aggregate(query, make(asked))
 
     def _question(
         self, columns: Sequence[str], slots: Sequence[int], asked: Sequence[int], *, exact: bool
@@ -243,8 +272,7 @@ class NativeGroups:
                 f"there are more than {self._limits.groups_max} values of {self._keys[slot].name}",
                 "group by a field with fewer values, or narrow :where and :time",
             )
-        buckets = level["buckets"]
-        names = _names(self._keys[slot], buckets)
+        buckets, names = _in_order(self._keys[slot], level["buckets"], innermost=len(slots) == 1)
         if len(slots) > 1:
             for name, bucket in zip(names, buckets, strict=True):
                 fixed[slot] = name
@@ -291,6 +319,18 @@ def _level(key: Key, name: str) -> dict[str, Any]:
         }
         return {"histogram": histogram}
     return {"terms": listing_of(name)}
+
+
+def _in_order(
+    key: Key, buckets: Sequence[dict[str, Any]], *, innermost: bool
+) -> tuple[Sequence[dict[str, Any]], list[Any]]:
+    """The buckets of a level, rising, and the value of the key for each."""
+    names = _names(key, buckets)
+    if innermost and not isinstance(key, FieldKey):
+        return buckets, names  # of a histogram they come so
+    by, _ = sortable(plain_key(names), descending=False)
+    places = sorted(range(len(names)), key=by.__getitem__)
+    return [buckets[place] for place in places], [names[place] for place in places]
 
 
 def _names(key: Key, buckets: Sequence[dict[str, Any]]) -> list[Any]:

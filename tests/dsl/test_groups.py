@@ -1,5 +1,7 @@
 """Groups by hand, as the oracle shares their code: keys, aggregates, arithmetic, what is filtered and ordered."""
 
+import json
+from collections.abc import Sequence
 from functools import cmp_to_key
 from typing import Any
 
@@ -10,11 +12,13 @@ from strategies import NOW_US, analyse
 
 from dsl.errors import QueryError
 from dsl.evaluate import evaluate
+from dsl.groups import Measured
 from dsl.limits import Limits
 from dsl.parse import parse
 from dsl.printer import to_edn
 from dsl.rank import rank
 from dsl.record import Record
+from dsl.table import finish
 from dsl.time import TIME_US_MAX, TIME_US_MIN, format_instant, format_instants
 
 MINUTE_US = 60_000_000
@@ -329,3 +333,38 @@ def test_many_instants_are_written_as_one_is(instants: list[int]) -> None:
 def test_a_bucket_that_begins_before_the_first_year_is_shown() -> None:
     text = '{:time {:since "0001-01-01"} :group-by [[:bucket :timestamp "366d"]]}'
     assert ask(text, record(0, {}))[0]["timestamp"] == "0001-01-01T00:00:00.000000Z"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["a", "b", 1, True]), st.integers(0, 3)),
+        unique_by=lambda g: (g[0], str(g[1])),
+    ),
+    st.sampled_from([(0, 1), (1, 0)]),
+    st.lists(
+        st.tuples(st.sampled_from(["x", "y", "n"]), st.sampled_from(["asc", "desc"])),
+        max_size=3,
+        unique_by=lambda step: step[0],
+    ),
+    st.none() | st.integers(1, 4),
+)
+def test_groups_that_come_in_an_order_are_sorted_as_if_they_came_in_none(
+    groups: list[tuple[Any, ...]],
+    order: Sequence[int],
+    steps: list[tuple[str, str]],
+    limit: int | None,
+) -> None:
+    document = {
+        "group-by": ["x", "y"],
+        "aggregate": {"n": ["count"]},
+        "order-by": steps,
+        "limit": limit,
+    }
+    query = parse(json.dumps({name: value for name, value in document.items() if value}), "json")
+    ranked = sorted(groups, key=lambda group: [rank(group[place], descending=False) for place in order])
+    columns = [[group[place] for group in ranked] for place in range(3)]
+    made = [
+        finish(query, Measured(len(ranked), columns[:2], columns[2:], order=known), 0, str.split)
+        for known in (order, None)
+    ]
+    assert made[0] == made[1]

@@ -155,6 +155,20 @@ def test_a_table_as_json_is_that_of_its_rows(table):
     assert Answer(records=[], now="", groups=made).plain_rows() == made.rows()
 
 
+@given(st.lists(st.tuples(st.none() | st.integers(0, 3), st.text(max_size=3), st.integers(0, 3))))
+def test_what_a_table_shows_for_its_values_is_what_every_format_has(rows):
+    columns = [[row[place] for row in rows] for place in (0, 1, 2, 0)]
+    shown = {
+        "t": {None: None, **{n: f"at {n}" for n in range(4)}},
+        "u": {None: None, **dict.fromkeys(range(4), "1,2")},
+    }
+    made = Table(["t", "s", "n", "u"], columns, frozenset("tu"), len(rows), texts=shown)
+    plain = [{"t": shown["t"][t], "s": s, "n": n, "u": shown["u"][t]} for t, s, n in rows]
+    assert made.rows() == plain
+    assert json_array(made) == orjson.dumps(plain)
+    assert json_rows(made) == [orjson.dumps(row) for row in plain]
+
+
 @pytest.mark.parametrize("far", [10**9, 10**12, 2**63 - 1, 1e25, 1e300, -1e300, 5e-324])
 def test_a_number_far_from_all_others_does_not_spoil_their_percentiles(far: float) -> None:
     near = [{"n": [n % 7, 0.5 * (n % 3) - 1]} for n in range(60)]
