@@ -17,7 +17,7 @@ from pathlib import Path
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.check_data import DataFile, Progress, Stretch, read_data
 from storage.check_index import IndexFiles, check_footer, check_meta, read_index
-from storage.errors import FormatUnknown, UnknownStream
+from storage.errors import UnknownStream
 from storage.findings import Finding, Severity
 from storage.format import FILE_HEADER
 from storage.locks import is_held, shared
@@ -226,16 +226,13 @@ class _StreamCheck:
         if entry is not None and not entry.rebuilding:
             index = self._index(segment, entry)  # before the data: it may grow, and has what the index has
         try:
+            if segment.data.stat().st_size < FILE_HEADER.size and segment.first in tail[-1:]:
+                return before  # a crash between making the file and its header: it is begun again
             file = read_data(segment.data, segment.first, self._progress)
         except FileNotFoundError:
             if entry is not None and entry.records:
                 what = f"the file is gone: records {entry.first} to {entry.until - 1} are lost"
                 self._tell(DAMAGE, "data-missing", segment.data, what, LOST)
-            return max(before, entry.until if entry else 0)
-        except FormatUnknown as error:
-            if segment.data.stat().st_size < FILE_HEADER.size and segment.first in tail[-1:]:
-                return before  # a crash between making the file and its header: it is begun again
-            self._tell(DAMAGE, "data-damaged", segment.data, error.message, LOST)
             return max(before, entry.until if entry else 0)
         except OSError as error:
             self._tell(

@@ -71,7 +71,6 @@ def read_data(path: Path, first: int, progress: Progress) -> DataFile:
         progress: Told of bytes that were read.
 
     Raises:
-        FormatUnknown: it is no data file of a version that we know.
         OSError: it cannot be read.
     """
     fd = os.open(path, os.O_RDONLY)

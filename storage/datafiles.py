@@ -43,12 +43,25 @@ class Stored:
 
 
 class SegmentData:
-    """The data file of a segment, open for reading."""
+    """The data file of a segment, open for reading.
 
-    def __init__(self, path: Path, first: int) -> None:
+    Args:
+        path: The file.
+        first: The number of the segment's first record.
+        may_be_gone: Whether a file that is not there counts as one of which nothing can be read.
+    """
+
+    def __init__(self, path: Path, first: int, *, may_be_gone: bool = False) -> None:
         self.first = first
         self.is_live = True
-        self._fd = os.open(path, os.O_RDONLY)
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            if not may_be_gone:
+                raise
+            log.error("%s is gone; what was in it cannot be read", path)  # noqa: TRY400  # the name says all
+            self._fd = os.open(os.devnull, os.O_RDONLY)
         self.frames = FrameDirectory(self._fd, first)
         self._lock = threading.Lock()
         self.damaged: set[int] = set()  # offsets of frames that could not be read
@@ -59,7 +72,8 @@ class SegmentData:
             return self.frames.find(number)
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 class FrameCache:
@@ -118,8 +132,12 @@ class StreamFiles:
         self._born_us = -1
         self.used_s = time.monotonic()
 
-    def of(self, catalog: Catalog) -> list[SegmentData]:
+    def of(self, catalog: Catalog, *, may_be_gone: bool = False) -> list[SegmentData]:
         """The files of a catalog's segments, in its order. Those of dropped ones close when nobody reads them.
+
+        Args:
+            catalog: What is published of the stream.
+            may_be_gone: Whether it is known to be the newest, so that a file that is not there was lost.
 
         Raises:
             FileNotFoundError: the catalog is old, and a segment of it gone.
@@ -132,7 +150,11 @@ class StreamFiles:
             old = self._open
             self._open = {
                 (entry.first, entry.generation): self._open.get((entry.first, entry.generation))
-                or SegmentData(self._directory.segment(entry.first, entry.generation).data, entry.first)
+                or SegmentData(
+                    self._directory.segment(entry.first, entry.generation).data,
+                    entry.first,
+                    may_be_gone=may_be_gone,
+                )
                 for entry in catalog.segments
             }
             self._generation = catalog.generation

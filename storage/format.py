@@ -51,7 +51,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from storage.errors import FormatUnknown, FrameDamaged
+from storage.errors import FrameDamaged
 
 FILE_MAGIC = b"KLOMPLOG"
 FORMAT_VERSION = 1
@@ -189,21 +189,9 @@ def is_newer_version(data: bytes) -> int | None:
     return version if magic == FILE_MAGIC and whole and version > FORMAT_VERSION else None
 
 
-def check_file_header(data: bytes) -> bool:
-    """Refuse a file that a newer program wrote; whether the header is as we write it, and not damaged.
-
-    Raises:
-        FormatUnknown: the version is not ours, or the file is too short to have one.
-    """
-    if len(data) < FILE_HEADER.size:
-        raise FormatUnknown(f"the file has {len(data)} bytes, less than its header of {FILE_HEADER.size}")
-    version = is_newer_version(data)
-    if version is not None:
-        raise FormatUnknown(
-            f"the file has format version {version}, this klomp reads version {FORMAT_VERSION}",
-            "use the klomp that wrote it, or a newer one",
-        )
-    return data.startswith(FILE_MAGIC + bytes([FORMAT_VERSION]))
+def file_header_is_ours(data: bytes) -> bool:
+    """Whether a file begins as we begin it; what does not is damaged, for newer files are refused before that."""
+    return data.startswith(FILE_MAGIC + bytes([FORMAT_VERSION])) and len(data) >= FILE_HEADER.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,10 +320,17 @@ class StreamLog:
             or self._clock() - self._begun_s >= rotation.age_max_s
         )
 
+    def _is_removed(self) -> bool:
+        """Whether somebody took the data file away: what is written to it now would be nowhere after the next start."""
+        if os.fstat(self._fd).st_nlink:
+            return False
+        log.error("%s was taken away; what was in it is lost", self.directory.segment(self._first).data)
+        return True
+
     def _commit(self, batches: list[_Batch]) -> int:
         """Put all batches on disk; the number of the first record."""
         self._take_back()
-        if self._fd < 0 or self._is_full():
+        if self._fd < 0 or self._is_full() or self._is_removed():
             self._begin_segment()
         data = b"".join(self._frames(batches))
         at = self._size

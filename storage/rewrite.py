@@ -239,6 +239,7 @@ def _batches(old: Sequence[SegmentDirectory]) -> Iterator[_Frame]:
             for found in frames(fd, verify=False, expect=segment.first):
                 if not isinstance(found, FrameHeader):
                     quarantine(segment, fd, found.start, found.end)  # unless it is there; it goes along
+                    end = found.end
                     continue
                 end, reached = found.end, found.until
                 data = read_frame(fd, found)

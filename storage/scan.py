@@ -13,8 +13,8 @@ from storage.format import (
     FRAME_MAGIC,
     FrameHeader,
     FrameRecords,
-    check_file_header,
     decode_frame,
+    file_header_is_ours,
     frame_is_valid,
     read_frame_header,
 )
@@ -49,16 +49,13 @@ def frames(
             costs the records of its own frame and no others.
         expect: The lowest number that the next frame may begin with.
         size: How much of the file to look at; all of it unless said.
-
-    Raises:
-        FormatUnknown: a newer program wrote the file, or it has no whole header.
     """
     if size is None:
         size = os.fstat(fd).st_size
     if start == 0:
         start = FILE_HEADER.size
-        if not check_file_header(os.pread(fd, start, 0)):
-            yield Damage(0, start)
+        if size and not file_header_is_ours(os.pread(fd, min(start, size), 0)):
+            yield Damage(0, min(start, size))
     header = _header_at(fd, start, size)
     while start < size:
         ahead = _header_at(fd, header.end, size) if header is not None and not verify else None

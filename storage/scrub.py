@@ -19,7 +19,7 @@ from pathlib import Path
 
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.checked import add_checksum
-from storage.errors import FormatUnknown, FrameDamaged, UnknownStream
+from storage.errors import FrameDamaged, UnknownStream
 from storage.format import FrameHeader, decode_frame
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, write_atomically
 from storage.publication import edit
@@ -340,18 +340,16 @@ def _set_aside(segment: SegmentDirectory, until: int) -> list[tuple[int, int]]:
     fd = os.open(segment.data, os.O_RDONLY)
     try:
         end, reached = 0, segment.first
-        try:
-            for found in frames(fd, verify=False, expect=segment.first):
-                if not isinstance(found, FrameHeader):
-                    damaged.append((found.start, found.end))
-                    continue
-                try:
-                    decode_frame(found, read_frame(fd, found))
-                except FrameDamaged:
-                    damaged.append((found.offset, found.end))
-                end, reached = found.end, found.until
-        except FormatUnknown:
-            pass  # the version in its header is damaged: nothing of it can be read
+        for found in frames(fd, verify=False, expect=segment.first):
+            if not isinstance(found, FrameHeader):
+                damaged.append((found.start, found.end))
+                end = found.end
+                continue
+            try:
+                decode_frame(found, read_frame(fd, found))
+            except FrameDamaged:
+                damaged.append((found.offset, found.end))
+            end, reached = found.end, found.until
         size = os.fstat(fd).st_size
         if reached < until:
             damaged.append((end, size))

@@ -8,6 +8,7 @@ front (`storage/checked.py`):
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.catalog import SegmentEntry
 from storage.checked import add_checksum, checksum_holds
-from storage.errors import FormatUnknown
-from storage.format import FrameHeader
+from storage.format import FILE_HEADER, FrameHeader, file_header
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
 from storage.scan import frames
 from storage.view import read_meta, segment_ids
+
+log = logging.getLogger(__name__)
 
 META_VERSION = 1
 CHECKSUM_READ_BYTES = 1 << 20
@@ -71,6 +73,27 @@ def load_meta(segment: SegmentDirectory) -> SegmentMeta | None:
     except (OSError, ValidationError):
         return None
     return meta if meta is not None and meta.version == META_VERSION else None
+
+
+def begin_lost(segment: SegmentDirectory) -> bool:
+    """Put an empty data file in the place of one that is gone, or has not even a header; whether it was.
+
+    What was in it is counted as damage when its index is made anew.
+    """
+    try:
+        if segment.data.stat().st_size >= FILE_HEADER.size:
+            return False
+    except FileNotFoundError:
+        segment.root.mkdir(parents=True, exist_ok=True)
+    log.error("%s is gone: what was in it is lost", segment.data)
+    fd = os.open(
+        segment.data, os.O_WRONLY | os.O_CREAT, 0o644
+    )  # never cut: its writer may begin it now as well
+    try:
+        os.pwrite(fd, file_header(), 0)
+    finally:
+        os.close(fd)
+    return True
 
 
 def index_is_usable(segment: SegmentDirectory) -> bool:
@@ -145,8 +168,6 @@ def _read_until(segment: SegmentDirectory) -> int:
         for found in frames(fd, verify=False, expect=segment.first):
             if isinstance(found, FrameHeader):
                 until = found.until
-    except FormatUnknown:
-        return until  # not even its header is there
     finally:
         os.close(fd)
     return until

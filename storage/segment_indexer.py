@@ -160,6 +160,7 @@ class SegmentIndexer:
         for found in frames(self._fd, position.offset, verify=False, expect=position.until, size=size):
             if not isinstance(found, FrameHeader):
                 quarantine(self.segment, self._fd, found.start, found.end)
+                position.offset = found.end
                 continue
             try:
                 batch = decode_frame(found, read_frame(self._fd, found))
@@ -178,17 +179,19 @@ class SegmentIndexer:
                 break
         return taken
 
-    def pass_rest(self, until: int) -> None:
+    def pass_rest(self, until: int, had_bytes: int = 0) -> None:
         """Pass what cannot be read at the end of a file that no more will be written to.
 
         Args:
             until: The number that the segment ought to end before. Where it does, the rest is a write that a crash cut
                 off; else it is damage.
+            had_bytes: How long the file was once, as far as is known.
         """
         size = os.fstat(self._fd).st_size
-        told = self._position.offset == size and any(end == size for _, _, end in stretches(self.segment))
+        end = max(size, had_bytes)
+        told = self._position.offset == size and any(stop == end for _, _, stop in stretches(self.segment))
         if self._position.until < until and not told:
-            quarantine(self.segment, self._fd, self._position.offset, size)
+            quarantine(self.segment, self._fd, self._position.offset, end)
         self._position.offset = size
 
     def commit(self) -> None:

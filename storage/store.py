@@ -7,11 +7,11 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from storage import index as ix
 from storage.catalog import Catalog, CatalogFile, SegmentEntry
@@ -171,14 +171,17 @@ class Store:
         names = tuple(sorted(set(streams)))
         catalogs: dict[str, Catalog] = {}
 
-        def open_snapshot() -> Snapshot:
+        def open_snapshot(*, may_be_gone: bool) -> Snapshot:
             # The catalogs are read first: the view that is opened next shows at least what they promise.
             catalogs.update({name: self.catalog(name) for name in names})
             parts = [Part(name, entry) for name in names for entry in catalogs[name].segments]
             # A segment of which nothing is indexed yet costs nothing, and leaving it out would cost a view of its own.
             chosen = [part for part in parts if part.entry.min_us is None or within.may_be_in(part.entry)]
             with self._lock:
-                data = {name: self._stream_data(catalogs[name]) for name in _streams_of(parts)}
+                data = {
+                    name: self._stream_data(catalogs[name], may_be_gone=may_be_gone)
+                    for name in _streams_of(parts)
+                }
                 whole = self._slice(catalogs, chosen)
                 opener = partial(self._open_slice, catalogs)
                 return Snapshot(catalogs, data, whole, chosen, opener, within=within, stop=stop)
@@ -262,11 +265,11 @@ class Store:
         publish(path, sources, sources[0][1], relink=relink)
         return tuple(owners)
 
-    def _stream_data(self, catalog: Catalog) -> StreamData:
+    def _stream_data(self, catalog: Catalog, *, may_be_gone: bool) -> StreamData:
         files = self._files.get(catalog.stream)
         if files is None:
             files = self._files[catalog.stream] = StreamFiles(self._data.stream(catalog.stream), self._cache)
-        return StreamData(catalog.stream, files.of(catalog), self._cache)
+        return StreamData(catalog.stream, files.of(catalog, may_be_gone=may_be_gone), self._cache)
 
 
 def _streams_of(parts: Sequence[Part]) -> tuple[str, ...]:
@@ -278,12 +281,19 @@ def _segments_of(catalog: Catalog, parts: Iterable[Part]) -> set[_Segment]:
     return {(part.stream, catalog.born_us, part.entry.first, part.entry.generation) for part in parts}
 
 
-def _insist(attempt: Callable[[], Snapshot]) -> Snapshot:
+class _Attempt(Protocol):
+    """A try to open a snapshot; `may_be_gone`: data files that are not there count as lost."""
+
+    def __call__(self, *, may_be_gone: bool) -> Snapshot: ...
+
+
+def _insist(attempt: _Attempt) -> Snapshot:
     """Try until no index is replaced while it is opened."""
     last: Exception | None = None
-    for _ in range(OPEN_TRIES):
+    for number in range(OPEN_TRIES):
         try:
-            return attempt()
+            # A file that the newest catalog lists, each time anew, and that is never there was not replaced.
+            return attempt(may_be_gone=number >= OPEN_TRIES // 2)
         except (OSError, ValueError) as error:
             last = error
             time.sleep(0.01)

@@ -14,7 +14,7 @@ from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
 from storage.format import FILE_HEADER
 from storage.paths import StreamDirectory
 from storage.publication import Edit, Hold, edit
-from storage.segment import can_be_shown, index_is_usable, seal
+from storage.segment import begin_lost, can_be_shown, index_is_usable, seal
 from storage.segment_indexer import SegmentIndexer, remove_index
 from storage.synced import SyncedReader
 
@@ -65,10 +65,8 @@ class StreamIndexer:
         checked = []
         for entry in catalog.segments:
             segment = self.directory.segment(entry.first, entry.generation)
-            if not segment.data.exists():
-                log.error("%s is gone; what was in it cannot be found any more", segment.data)
-                continue
-            usable = index_is_usable(segment) if entry.sealed else can_be_shown(segment)
+            lost = begin_lost(segment)
+            usable = not lost and (index_is_usable(segment) if entry.sealed else can_be_shown(segment))
             if not usable and not entry.rebuilding:
                 log.warning("the index of %s is missing or of no use and is made anew", segment.root)
             asked = entry.rebuilding  # by `klomp rebuild`, or it was not finished
@@ -132,7 +130,7 @@ class StreamIndexer:
         if taken:
             self._last_read_s = now
         if following is not None and not taken:
-            active.pass_rest(following)
+            active.pass_rest(following, self._data_bytes(active.segment.first))
             self._seal(active)
             return True
         waited = self._clock() - active.uncommitted_since
@@ -156,8 +154,10 @@ class StreamIndexer:
         for first in self._firsts:
             if first >= done:
                 segment = self.directory.segment(first)
-                if not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
-                    return False
+                if first != self._firsts[-1]:
+                    begin_lost(segment)
+                elif not segment.data.exists() or segment.data.stat().st_size < FILE_HEADER.size:
+                    return False  # the log is about to begin it
                 self._active = SegmentIndexer(
                     segment, self.directory.name, new=first not in self._old, threads=self._threads
                 )
@@ -200,6 +200,8 @@ class StreamIndexer:
             if entry is None:
                 return False
             segment = self.directory.segment(entry.first, entry.generation)
+            if self._is_live(entry.first, entry.generation):
+                begin_lost(segment)
             try:
                 self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
             except FileNotFoundError:
@@ -226,7 +228,7 @@ class StreamIndexer:
     def _go_on_mending(self, rebuild: SegmentIndexer) -> bool:
         if rebuild.read(self._clock() + REBUILD_SLICE_S, self._clock):
             return True
-        rebuild.pass_rest(self._until(rebuild))
+        rebuild.pass_rest(self._until(rebuild), self._data_bytes(rebuild.segment.first))
         rebuild.adopt()
         entry = rebuild.entry(sealed=True).model_copy(update={"catching_up": False})
         seal(rebuild.segment, entry)
@@ -241,6 +243,11 @@ class StreamIndexer:
         catalog = self._catalog.read()
         first = rebuild.segment.first
         return next((s.until for s in catalog.segments if s.first == first), first) if catalog else first
+
+    def _data_bytes(self, first: int) -> int:
+        """The length that a data file had, as far as the catalog knows."""
+        catalog = self._catalog.read()
+        return next((s.data_bytes for s in catalog.segments if s.first == first), 0) if catalog else 0
 
     @property
     def mending(self) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from storage.indexer import Indexer
 from storage.log import StreamLog
 from storage.paths import DataDirectory
 from storage.publication import edit
-from storage.rebuild import rebuild
+from storage.rebuild import mark, rebuild
 from storage.rewrite import compact
 from storage.scan import frames
 from storage.store import Store
@@ -427,3 +427,69 @@ def test_a_bit_of_a_frame_header_costs_the_records_of_that_frame_and_no_others(d
         found = {stored.number for stored in snapshot.fetch(asked) if stored is not None}
         assert found == set(range(1, 61)) - set(range(hit.first, hit.until)), byte
         store.close()
+
+
+def readable(data):
+    """The numbers of all records that a search finds and can read; whether the answer counts as complete."""
+    store = Store(data)
+    snapshot = store.snapshot(["main"])
+    asked = [a for chunk in snapshot.scan(snapshot.queries.all()[0]) for a in chunk]
+    found = {stored.number for stored in snapshot.fetch(asked) if stored is not None}
+    complete = len(found) == len(asked) and store.catalog("main").incomplete is None
+    store.close()
+    return found, complete
+
+
+@pytest.mark.parametrize("what", ["gone", "empty", "no whole header", "with its folder", "header damaged"])
+def test_a_data_file_that_is_lost_costs_its_records_and_is_told(data, what):
+    write(data, 300, segment_bytes_max=900)
+    index(data)
+    catalog = load_catalog(data.stream("main").catalog)
+    hit = catalog.segments[2]
+    assert hit.sealed
+    segment = data.stream("main").segment(hit.first)
+    match what:
+        case "gone":
+            segment.data.unlink()
+        case "empty":
+            os.truncate(segment.data, 0)
+        case "no whole header":
+            os.truncate(segment.data, 7)
+        case "with its folder":
+            shutil.rmtree(segment.root)
+        case "header damaged":  # and all behind it
+            segment.data.write_bytes(bytes(hit.data_bytes))
+    left = set(range(1, 301)) - set(range(hit.first, hit.until))
+    assert readable(data) == (left, False)
+    if what not in ("gone", "with its folder"):  # which is seen at once; the others are found by the scrub
+        mark(data.stream("main"), {(hit.first, 0)})
+    index(data)
+    assert readable(data) == (left, False)
+    catalog = load_catalog(data.stream("main").catalog)
+    (told,) = [one for one in catalog.segments if one.first == hit.first]
+    assert (told.damaged_bytes, told.rebuilding) == (hit.data_bytes, False)
+    write(data, 50, start=300, segment_bytes_max=900)
+    index(data)
+    assert readable(data) == (left | set(range(301, 351)), False)
+
+
+def test_new_records_are_found_where_the_data_file_before_them_is_gone(data):
+    write(data, 100)
+    index(data)
+    data.stream("main").segment(1).data.unlink()
+    write(data, 50, start=100)
+    index(data)
+    assert readable(data) == (set(range(101, 151)), False)
+
+
+def test_what_is_written_after_the_data_file_was_taken_away_is_kept(data):
+    log = StreamLog(data.stream("main"))
+    done = threading.Semaphore(0)
+    for i in range(3):
+        log.append([i], [b'{"i":%d}' % i], lambda _: done.release())
+        done.acquire()
+        if i == 1:
+            data.stream("main").segment(1).data.unlink()
+    log.close()
+    index(data)
+    assert readable(data) == ({3}, False)
