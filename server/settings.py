@@ -88,6 +88,11 @@ class Settings(BaseModel):
         ge=1 << 20,
         description="bytes that one query may hold: several run at once, and share the memory with the senders",
     )
+    query_apart_bytes_max: int = Field(
+        1 << 30,
+        ge=64 << 20,
+        description="bytes that a long query may take in a process of its own; one that wants more is refused",
+    )
     query_threads: int = Field(
         4, ge=1, le=64, description="queries that run at once; the index works outside the interpreter's lock"
     )

@@ -14,6 +14,7 @@ from tantivy import Query
 
 from storage import index as ix
 from storage.combining import all_of, any_of, but_not
+from storage.weight import BEGINNING_NS, LISTED_NS, NANOSECOND_S, STRINGS_WALK_NS, WALK_NS
 
 Value = str | int | float | bool
 Pair = tuple[Query, Query]
@@ -41,12 +42,22 @@ class ColumnQueries:
         index: The open index.
         searcher: The searcher that the queries will run on; asked for the values of columns.
         check: Called before every question to it; raises when there is no time left.
+        begin: Called before one that may take long, with the seconds that it will take; raises likewise.
+
+    Attributes:
+        record_ns: What the queries made so far take for each record that they are asked of, nanoseconds.
     """
 
     def __init__(
-        self, index: tantivy.Index, searcher: tantivy.Searcher, check: Callable[[], None] = lambda: None
+        self,
+        index: tantivy.Index,
+        searcher: tantivy.Searcher,
+        check: Callable[[], None] = lambda: None,
+        begin: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._check = check
+        self._begin = begin
+        self.record_ns = 0
         self._index = index
         self._searcher = searcher
         self._schema = index.schema
@@ -183,6 +194,10 @@ class ColumnQueries:
                 made = self._patterns[field, pattern] = Query.regex_query(self._schema, field, pattern)
             except ValueError:
                 return None  # it is too large
+            if field == ix.ATTRIBUTES:
+                self.record_ns += STRINGS_WALK_NS
+            else:
+                self.record_ns += WALK_NS if pattern.startswith(EVERYTHING) else BEGINNING_NS
         return made
 
     def _list_values(self, path: str, pattern: str) -> list[str] | None:
@@ -196,7 +211,7 @@ class ColumnQueries:
                 "segment_size": size,
                 "include": f"(?s){include}",
             }
-            self._check()
+            self._begin(self._searcher.num_docs * LISTED_NS * NANOSECOND_S)
             try:
                 answer = self._searcher.aggregate(self._all, {"values": {"terms": terms}})["values"]
             except ValueError:

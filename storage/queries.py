@@ -20,6 +20,7 @@ from storage.column_names import Kind
 from storage.columns import Pair, Value, escaped
 from storage.combining import all_of, any_of, but_not
 from storage.texts import TextQueries
+from storage.weight import RANGE_NS
 
 __all__ = ["FieldQueries", "all_of", "any_of", "but_not"]
 
@@ -69,6 +70,7 @@ class FieldQueries(TextQueries):
         if text is None:
             return self._column(path), self._none
         query = self._parsed(f"{escaped(path)}:{text}")
+        self.record_ns += RANGE_NS
         if high is not None and high < 0:
             # A column without negative numbers takes a negative fraction for an open end, but no whole number.
             query = all_of([query, self._parsed(f"{escaped(path)}:<0")])

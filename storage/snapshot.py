@@ -23,6 +23,7 @@ from storage.queries import FieldQueries, all_of, any_of
 from storage.side_by_side import cores
 from storage.stop import Stop, panics_named
 from storage.tiers import TIER_RECORDS, Part, tiers, windows
+from storage.weight import NANOSECOND_S, PASSED_NS, Scale, weigh
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
 
@@ -73,6 +74,7 @@ class Snapshot:
         whole: The index over all segments that are asked; None where there are none.
         parts: Those segments.
         open_slice: Opens an index over some of them; None where they have been replaced meanwhile.
+        strings: How many different strings a column has in them, at most; 0 of a column that has none.
         within: The times and numbers that are asked about.
         stop: When questions are given up.
     """
@@ -85,6 +87,7 @@ class Snapshot:
         parts: Sequence[Part] = (),
         open_slice: Callable[[Sequence[Part]], Slice | None] = lambda _: None,
         *,
+        strings: Callable[[str], int] = lambda _: 0,
         within: Within = ANYTHING,
         stop: Stop | None = None,
     ) -> None:
@@ -94,6 +97,7 @@ class Snapshot:
         self._data = data
         self._whole = whole
         self._open_slice = open_slice
+        self._strings = strings
         self._single = next(iter(data)) if len(data) == 1 else None
         self._index = whole.index if whole else None
         self._searcher = whole.searcher if whole else None
@@ -102,7 +106,9 @@ class Snapshot:
         self._unreadable: set[tuple[str, int]] = (
             set()
         )  # records that were found and could not be read, so far
-        self.queries = FieldQueries(whole.index, whole.searcher, self.stop.check) if whole else None
+        self.queries = (
+            FieldQueries(whole.index, whole.searcher, self.stop.check, self.stop.begin) if whole else None
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -303,7 +309,8 @@ class Snapshot:
         Raises:
             ResultTooLarge: more groups than the engine can hold, for one of them.
         """
-        self.check_deadline()
+        for question in questions:
+            self._begin_aggregation(*question)
         begun_s = time.perf_counter()
         self.work.aggregations += len(questions)
         try:
@@ -325,9 +332,23 @@ class Snapshot:
                 ) from error
             raise
 
+    def _begin_search(self, records: int) -> None:
+        made_ns = 0 if self.queries is None else self.queries.record_ns
+        self.stop.begin(records * (PASSED_NS + made_ns) * NANOSECOND_S)
+
+    def _begin_aggregation(self, query: Query, aggregations: dict[str, Any]) -> None:
+        """Weigh a question, closely only where at first sight it may be long."""
+        first_us, last_us = self._span()
+        records = self.records
+        scale = Scale(records, lambda _: records, last_us - first_us)
+        self._begin_search(records)
+        if self.stop.is_long(*weigh(aggregations, scale)):
+            scale = scale._replace(records=self.count(query), strings=self._strings)
+            self.stop.begin(*weigh(aggregations, scale))
+
     def _search(self, part: Slice | None, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:
         assert part is not None
-        self.check_deadline()
+        self._begin_search(part.searcher.num_docs)
         begun_s = time.perf_counter()
         self.work.searches += 1
         try:

@@ -8,6 +8,14 @@ from contextlib import contextmanager
 
 from storage.errors import IndexPanic, QueryAbandoned, QueryTimeout
 
+LONG_SHARE = (
+    0.5  # of the time that is left: a step that takes no longer ends in one and a half times the time
+)
+
+
+class StepTooLong(Exception):
+    """A step would take long or much memory, cannot be stopped, and can be taken where it can be."""
+
 
 class Stop:
     """Asked again and again by whoever works on a question. Thread-safe: one thread works, another abandons.
@@ -17,12 +25,15 @@ class Stop:
 
     Attributes:
         at_s: On that clock, when time is up; None is never.
+        alone_bytes_max: What one step may hold here, where somebody else can take those that are long or hold more;
+            None where nobody can.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._abandoned = False
         self.at_s: float | None = None
+        self.alone_bytes_max: int | None = None
 
     def within(self, seconds: float | None) -> None:
         """Time is up so many seconds from now; None is never."""
@@ -32,8 +43,16 @@ class Stop:
         """Nobody waits for the answer any more."""
         self._abandoned = True
 
-    def check(self) -> None:
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left, perhaps below 0; None is any number."""
+        return None if self.at_s is None else self.at_s - self._clock()
+
+    def check(self, grace_s: float = 0.0) -> None:
         """Go on only while there is time, and somebody who waits.
+
+        Args:
+            grace_s: Seconds beyond it.
 
         Raises:
             QueryTimeout: there is no time left.
@@ -41,8 +60,26 @@ class Stop:
         """
         if self._abandoned:
             raise QueryAbandoned("whoever asked hung up", "the query was stopped")
-        if self.at_s is not None and self._clock() > self.at_s:
+        if self.at_s is not None and self._clock() > self.at_s + grace_s:
             raise out_of_time()
+
+    def begin(self, seconds: float, held_bytes: float = 0) -> None:
+        """Begin a step that cannot be stopped, and takes so long and so much, about.
+
+        Raises:
+            QueryTimeout: there is no time left.
+            QueryAbandoned: nobody waits.
+            StepTooLong: it is to be taken elsewhere.
+        """
+        self.check()
+        if self.is_long(seconds, held_bytes):
+            raise StepTooLong
+
+    def is_long(self, seconds: float, held_bytes: float = 0) -> bool:
+        """Whether a step is to be taken elsewhere."""
+        if self.alone_bytes_max is None or self.at_s is None:
+            return False
+        return held_bytes > self.alone_bytes_max or seconds > LONG_SHARE * (self.at_s - self._clock())
 
 
 def out_of_time() -> QueryTimeout:

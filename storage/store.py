@@ -184,9 +184,19 @@ class Store:
                 }
                 whole = self._slice(catalogs, chosen)
                 opener = partial(self._open_slice, catalogs)
-                return Snapshot(catalogs, data, whole, chosen, opener, within=within, stop=stop)
+                strings = partial(self._strings, chosen)
+                return Snapshot(
+                    catalogs, data, whole, chosen, opener, strings=strings, within=within, stop=stop
+                )
 
         return _insist(open_snapshot)
+
+    def _strings(self, parts: Sequence[Part], column: str) -> int:
+        """How many different strings a column of the index has in some segments, at most; 0 of one that has none."""
+        path = column.removeprefix(f"{ix.ATTRIBUTES}.")
+        if path == ix.STREAM:
+            return len(_streams_of(parts))
+        return sum(self.columns.strings_of(part.stream, part.entry.tantivy, path) for part in parts)
 
     def _open_slice(self, catalogs: dict[str, Catalog], parts: Sequence[Part]) -> Slice | None:
         """An index over some of the segments that catalogs list; None where one of them has been replaced meanwhile."""

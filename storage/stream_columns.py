@@ -13,7 +13,7 @@ from pathlib import Path
 
 from storage import index as ix
 from storage.catalog import Catalog
-from storage.column_names import Column, Kind, read_columns
+from storage.column_names import Column, ColumnsUnknown, Kind, read_columns
 from storage.paths import DataDirectory
 
 SEGMENTS_KEPT_MAX = 4096  # index segments whose columns are remembered: some kilobytes each
@@ -123,6 +123,20 @@ class StreamColumns:
         """
         view = self._data.stream(stream).view
         return together(column for name in names for column in self._read(view, name))
+
+    def strings_of(self, stream: str, names: Sequence[str], path: str) -> int:
+        """How many different strings a name has in some index segments, each counted by itself.
+
+        Segments that were merged away, or cannot be read, count as none.
+        """
+        view = self._data.stream(stream).view
+        found = 0
+        for name in names:
+            try:
+                found += sum(column.strings for column in self._read(view, name) if column.path == path)
+            except (OSError, ColumnsUnknown):
+                continue
+        return found
 
     def forget(self, stream: str) -> None:
         """Let go of what is remembered of a stream, because it was deleted."""

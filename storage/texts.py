@@ -17,6 +17,7 @@ from tantivy import Query
 from storage import index as ix
 from storage.columns import EVERYTHING, ColumnQueries, Pair, literal
 from storage.combining import all_of, any_of
+from storage.weight import NEAR_NS
 
 EVERY = "*"  # the path of every string of a record
 _WALKS_MAX = 2  # over all terms for one condition: each takes long, and more narrow little
@@ -115,6 +116,7 @@ class TextQueries(ColumnQueries):
         """A text of the field has, for each word, one within so many edits."""
 
         def message() -> Pair:
+            self.record_ns += NEAR_NS * len(words)
             return self._exact(
                 all_of([Query.fuzzy_term_query(self._schema, ix.MESSAGE, word, distance) for word in words])
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dsl.analyze import analyze
 from dsl.ast import Query
@@ -25,7 +25,7 @@ from dsl.table import empty
 from dsl.time import format_instant
 from server.answer import Answer
 from server.engine.advice import advice_on
-from server.engine.asked import Asked, Partial, out_of_time
+from server.engine.asked import Asked, Elsewhere, Partial, out_of_time
 from server.engine.explain import checked_of, explained_of
 from server.engine.grouping import grouped
 from server.engine.marks import is_outdated
@@ -37,8 +37,10 @@ from storage.index import analyse
 from storage.pruning import Within
 from storage.queries import all_of
 from storage.snapshot import Snapshot
-from storage.stop import Stop, panics_named
+from storage.stop import StepTooLong, Stop, panics_named
 from storage.store import Store
+
+Result = TypeVar("Result")
 
 
 class Engine:
@@ -49,6 +51,7 @@ class Engine:
         clock: Microseconds since 1970: what `now` in a query stands for.
         limits: What one query may cost.
         timeout_s: How long one may take that does not say so itself; None is any.
+        elsewhere: Who answers those that may take long in one step; None is nobody: they are answered here.
 
     Attributes:
         store: What is asked.
@@ -61,8 +64,10 @@ class Engine:
         clock: Callable[[], int],
         limits: Limits = DEFAULT,
         timeout_s: float | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.timeout_s = timeout_s
+        self._elsewhere = elsewhere
         self.store = store
         self._clock = clock
         self.limits = limits
@@ -119,8 +124,21 @@ class Engine:
         Raises:
             QueryError, UnknownStream, QueryTimeout, StoreError: as `query`.
         """
-        with panics_named():
-            return self._answer(query, now_us, asked or Asked())
+        asked = asked or Asked()
+        arguments = {"query": query, "now_us": now_us}
+        return self._here(lambda: self._answer(query, now_us, asked), "ask", arguments, asked)
+
+    def _here(self, work: Callable[[], Result], name: str, arguments: dict[str, Any], asked: Asked) -> Result:
+        """What `work` gives; what this method gives elsewhere where it would take a step that is too long."""
+        if self._elsewhere is not None:
+            asked.stop.alone_bytes_max = self.limits.held_bytes_max
+        try:
+            with panics_named():
+                return work()
+        except StepTooLong:
+            assert self._elsewhere is not None
+        found: Result = self._elsewhere.ask(name, arguments, asked)
+        return found
 
     def _answer(self, query: Query, now_us: int, asked: Asked) -> Answer:
         started = time.perf_counter()
@@ -177,8 +195,12 @@ class Engine:
             UnknownStreams: it names streams that are not there.
             QueryTimeout: it takes too long.
         """
-        with panics_named(), in_text(text, syntax, self.limits, self.store):
-            return self._explain(text, syntax, after, run, asked or Asked())
+        asked = asked or Asked()
+        arguments = {"text": text, "syntax": syntax, "after": after, "run": run}
+        with in_text(text, syntax, self.limits, self.store):
+            return self._here(
+                lambda: self._explain(text, syntax, after, run, asked), "explain", arguments, asked
+            )
 
     def _explain(
         self, text: str, syntax: Literal["edn", "json"], after: str | None, run: bool, asked: Asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from server.answer import Answer
 from storage.errors import QueryTimeout
@@ -25,6 +25,20 @@ class Asked:
 
     stop: Stop = field(default_factory=Stop)
     fallback: Answer | None = None
+
+
+class Elsewhere(Protocol):
+    """Where questions are answered that have steps which are too long to be taken here."""
+
+    def ask(self, name: str, arguments: dict[str, Any], asked: Asked) -> Any:
+        """What a method of the engine gives there; it raises what that does.
+
+        Args:
+            name: The method.
+            arguments: For it, but for `asked`.
+            asked: When the question is given up.
+        """
+        ...
 
 
 @dataclass(slots=True)

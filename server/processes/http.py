@@ -13,6 +13,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from server.apart import Apart, Place
 from server.app import Parts, create_app
 from server.clock import now_us
 from server.deletions import Deletions
@@ -61,7 +62,8 @@ async def _serve(settings: Settings) -> None:
     admin = StreamAdmin(data, store, metadata, ingest, now_us)
     admin.forget_deleted()
     turns = Turns(settings.query_threads, settings.query_queue_max, settings.query_timeout_s)
-    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s)
+    apart = Apart(Place(settings.data, settings.limits, settings.query_apart_bytes_max))
+    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s, apart)
     engine.warm_up()
     ingest.space = FreeSpace(settings.data, settings.free_space_min_percent)
     # Answers are large heaps of small objects without cycles: looking for cycles in them costs more than it finds.
@@ -91,6 +93,7 @@ async def _serve(settings: Settings) -> None:
         # What was appended is written and told, even where the answer can't be delivered any more.
         await asyncio.to_thread(ingest.close)
         turns.close()
+        apart.close()
         store.close()
         metadata.close()
 

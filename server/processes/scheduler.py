@@ -10,6 +10,7 @@ import threading
 import time
 
 from server.alerts.scheduler import rule_scheduler
+from server.apart import Apart, Place
 from server.clock import now_us
 from server.engine import Engine
 from server.jobs import JOBS
@@ -55,7 +56,8 @@ def run(settings: Settings) -> None:
     _remove_unfinished(data)
     runner.start()
     store = Store(data)
-    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s)
+    apart = Apart(Place(settings.data, settings.limits, settings.query_apart_bytes_max))
+    engine = Engine(store, now_us, settings.limits, settings.query_timeout_s, apart)
     rules = rule_scheduler(metadata, engine, now_us)
     rules.start()
     let_go_s = time.monotonic()
@@ -75,6 +77,7 @@ def run(settings: Settings) -> None:
     rules.stop()
     dispatcher.close()
     runner.stop()
+    apart.close()
     store.close()
     metadata.close()
 
