@@ -7,10 +7,10 @@ it. Only when nothing is wrong is anything changed.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dsl.errors import QueryError
 from dsl.forms import Form, Keyword, MapForm, VectorForm, print_form, to_plain
@@ -18,84 +18,21 @@ from dsl.reader import read
 from server.documents import SavedDocuments
 from server.errors import RequestError
 from server.notify.documents import SavedChannels
+from server.plans import File, PartlyApplied, Plan, Step, What
+from server.stream_texts import placed
 from server.streams import StreamAdmin
 from server.variables import substituted
 from storage.documents import Change, Document, Documents, check_document_name
 from storage.errors import BadSettings, StoreError
 from storage.metadata import Metadata
 from storage.paths import check_stream_name
-from storage.stream_settings import read_settings, stored_settings
+from storage.stream_settings import StreamSettings, read_settings, stored_settings
 
 STREAM = "stream"
 FILES_MAX = 5000  # in one request: a directory of more is generated, and generators can split it
 
-What = Literal["create", "update", "delete", "none"]
 Factory = Callable[[Metadata, Collection[str]], Mapping[str, SavedDocuments]]
 """Makes the documents of each kind over some metadata, where there are certain streams."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A document as a file has it: `kind` in the singular, the text in EDN."""
-
-    kind: str
-    name: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What becomes of one document. Texts are as they may be shown, None where there is none.
-
-    Attributes:
-        hidden: Whether something changes that is not shown: a secret.
-    """
-
-    kind: str
-    name: str
-    what: What
-    before: str | None
-    after: str | None
-    hidden: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """It as the answer has it."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "change": self.what,
-            "before": self.before,
-            "after": self.after,
-            "hidden": self.hidden,
-        }
-
-
-@dataclass(slots=True)
-class Plan:
-    """What would change, or what is wrong."""
-
-    steps: list[Step] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    streams: list[tuple[str, Any]] = field(
-        default_factory=list
-    )  # with what shall be set of each; None: it goes
-    wrong: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[dict[str, str]] = field(
-        default_factory=list
-    )  # with the kind and the name of what they are of
-
-    def refuse(self, kind: str, name: str, error: Exception, text: str | None = None) -> None:
-        """Note what is wrong with one document."""
-        entry: dict[str, Any] = {"kind": kind, "name": name}
-        if isinstance(error, QueryError):
-            entry |= {"errors": error.to_json(text), "text": error.render(text)}
-        elif isinstance(error, BadSettings):
-            items = [_item(one.code, one.message, one.hint) for one in (error, *error.others)]
-            entry |= {"errors": items, "text": ""}
-        else:
-            assert isinstance(error, RequestError | StoreError)
-            entry |= {"errors": [_item(error.code, error.message, error.hint)], "text": ""}
-        self.wrong.append(entry)
 
 
 class Configuration:
@@ -223,8 +160,9 @@ class Configuration:
         for file in sorted(files, key=lambda one: one.name):
             try:
                 check_stream_name(file.name)
-                given = to_plain(read(file.text))
-                settings = read_settings(given)
+                form = read(file.text)
+                given = to_plain(form)
+                settings = _settings(given, form, file.text)
             except (QueryError, StoreError) as error:
                 plan.refuse(STREAM, file.name, error, file.text)
                 continue
@@ -248,7 +186,7 @@ class Configuration:
         return {*self._admin.all_names(), *(name for name, _ in plan.streams)} - gone
 
     async def apply(self, plan: Plan, author: str, run: Callable[[Callable[[], None]], Any]) -> None:
-        """Change what a plan says.
+        """Change what a plan says: streams, then all documents at once, and at last what brings streams to an end.
 
         Args:
             plan: One with nothing wrong.
@@ -256,18 +194,32 @@ class Configuration:
             run: Does what waits for the disk, beside the event loop.
 
         Raises:
-            VersionConflict: something was changed since the plan was made.
+            VersionConflict: something was changed since the plan was made. Nothing is changed.
+            StoreError, OSError, sqlite3.Error: the disk refuses. Nothing is changed.
+            PartlyApplied: either of it, when streams are changed already.
         """
         assert not plan.wrong
-        await run(lambda: self._documents.change_all(plan.changes, author=author, now_us=self._clock()))
-        for name, settings in plan.streams:
-            if settings is not None:
-                await self._admin.replace(name, settings)
-        for kind in {change.kind for change in plan.changes}:
-            self._saved[kind].kind.changed()
-        for name, settings in plan.streams:  # last: nothing brings a stream back
-            if settings is None:
-                await self._admin.delete(name, name)
+        done: list[tuple[str, str]] = []
+        try:
+            for name, settings in plan.streams:
+                if settings is not None:
+                    await self._admin.replace(name, settings)
+                    done.append((STREAM, name))
+            if plan.changes:
+                await run(
+                    lambda: self._documents.change_all(plan.changes, author=author, now_us=self._clock())
+                )
+            done += [(change.kind, change.name) for change in plan.changes]
+            for kind in {change.kind for change in plan.changes}:
+                self._saved[kind].kind.changed()
+            for name, settings in plan.streams:  # last: nothing brings a stream back
+                if settings is None:
+                    await self._admin.delete(name, name)
+                    done.append((STREAM, name))
+        except (StoreError, RequestError, OSError, sqlite3.Error) as error:
+            if not done:
+                raise
+            raise PartlyApplied(error, done, len(plan.streams) + len(plan.changes)) from error
 
 
 class _Scratch:
@@ -363,5 +315,13 @@ def _shown(saved: SavedDocuments, body: str | None) -> str | None:
         return None  # it is no channel, and said to be none
 
 
-def _item(code: str, message: str, hint: str) -> dict[str, Any]:
-    return {"code": code, "message": message, **({"hint": hint} if hint else {})}
+def _settings(given: Any, form: Form, text: str) -> StreamSettings:
+    """What is set of a stream, its mistakes at their places.
+
+    Raises:
+        QueryError: it has some.
+    """
+    try:
+        return read_settings(given)
+    except BadSettings as error:
+        raise placed(error, form, text) from error

@@ -35,19 +35,29 @@ class UnknownStream(StoreError):
 
 
 class BadSettings(StoreError):
-    """The settings of a stream have mistakes: the first, and the `others`."""
+    """The settings of a stream have mistakes: the first, and the `others`.
+
+    Attributes:
+        path: Where it is: `("retention", "age")`; of the settings as a whole none.
+        is_key: Whether that is a key which there should not be, rather than a value.
+    """
 
     code = "bad-settings"
 
-    def __init__(self, message: str, hint: str = "", others: tuple[BadSettings, ...] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str = "", path: tuple[str, ...] = (), *, is_key: bool = False
+    ) -> None:
         super().__init__(message, hint)
-        self.others = others
+        self.path = path
+        self.is_key = is_key
+        self.others: tuple[BadSettings, ...] = ()
 
     @classmethod
-    def of(cls, mistakes: list[tuple[str, str]]) -> BadSettings:
-        """All of several mistakes, each its message and the way out."""
-        (message, hint), *rest = mistakes
-        return cls(message, hint, tuple(cls(*other) for other in rest))
+    def of(cls, mistakes: list[BadSettings]) -> BadSettings:
+        """All of several mistakes as one."""
+        first, *rest = mistakes
+        first.others = tuple(rest)
+        return first
 
 
 class TooManyStreams(StoreError):

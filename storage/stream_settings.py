@@ -220,8 +220,15 @@ def _without_nulls(given: Mapping[Any, Any]) -> dict[Any, Any]:
     }
 
 
-def _mistake(detail: ErrorDetails) -> tuple[str, str]:
-    """Message and hint for one of Pydantic's findings."""
+def _mistake(detail: ErrorDetails) -> BadSettings:
+    """One of Pydantic's findings in words of this program."""
+    message, hint = _said(detail)
+    path = tuple(str(part) for part in detail["loc"])
+    return BadSettings(message, hint, path, is_key=detail["type"] == "extra_forbidden")
+
+
+def _said(detail: ErrorDetails) -> tuple[str, str]:
+    """Message and hint."""
     path = ".".join(str(part) for part in detail["loc"])
     shown = _shown(detail["input"])
     context = detail.get("ctx", {})

@@ -13,8 +13,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.bodies import read_body
-from server.configuration import FILES_MAX, Configuration, File, Plan
+from server.configuration import FILES_MAX, Configuration
 from server.errors import RequestError
+from server.plans import File, Plan
 from server.resources.documents import author_of
 
 BODY_BYTES_MAX = 32 << 20  # so many files of the size that a query may have, and then some

@@ -8,12 +8,15 @@ import falcon
 import falcon.asgi
 import orjson
 
+from dsl.forms import Form, to_plain
+from dsl.reader import read, read_json
 from server.bodies import read_body
 from server.errors import RequestError
 from server.parameters import Parameters
-from server.protocols import edn
+from server.resources.query import decoded
+from server.stream_texts import placed
 from server.streams import StreamAdmin
-from storage.errors import BadRecord
+from storage.errors import BadSettings
 
 SETTINGS_BYTES_MAX = 64 << 10  # a hundred times what all settings take
 
@@ -32,13 +35,21 @@ class Stream:
 
     async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str) -> None:
         """Set all of it; 201 when that made it."""
-        created, answer = await self._admin.replace(stream, await _settings(req))
+        form, text = await _settings(req)
+        try:
+            created, answer = await self._admin.replace(stream, to_plain(form))
+        except BadSettings as error:
+            raise placed(error, form, text) from error
         resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
         _answer(resp, answer)
 
     async def on_patch(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str) -> None:
         """Set some of it."""
-        _answer(resp, await self._admin.change(stream, await _settings(req)))
+        form, text = await _settings(req)
+        try:
+            _answer(resp, await self._admin.change(stream, to_plain(form)))
+        except BadSettings as error:
+            raise placed(error, form, text) from error
 
     async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, stream: str) -> None:
         """Take it away with all its records."""
@@ -50,17 +61,14 @@ def _answer(resp: falcon.asgi.Response, body: dict[str, Any]) -> None:
     resp.data = orjson.dumps(body)
 
 
-async def _settings(req: falcon.asgi.Request) -> Any:
-    """The settings in a body; no body is none."""
-    body = await read_body(req, SETTINGS_BYTES_MAX)
-    if not body.strip():
-        return {}
+async def _settings(req: falcon.asgi.Request) -> tuple[Form, str]:
+    """The settings in a body, and its text; no body is none."""
     kind = (req.content_type or "application/json").partition(";")[0].strip().lower()
+    text = decoded(await read_body(req, SETTINGS_BYTES_MAX))
+    if not text.strip():
+        return read("{}"), text
     if kind == "application/edn":
-        maps = list(edn.decode(body))
-        if len(maps) == 1 and not isinstance(maps[0], BadRecord):
-            return maps[0]
-        raise RequestError(400, "bad-settings", "the body is not one map", 'send {:retention {:age "30d"}}')
+        return read(text), text
     if kind not in ("application/json", "application/merge-patch+json"):
         raise RequestError(
             415,
@@ -68,7 +76,4 @@ async def _settings(req: falcon.asgi.Request) -> Any:
             f"no Content-Type {kind!r} for settings",
             "use application/json or application/edn",
         )
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, "bad-json", f"the body is no JSON: {error}", "send one object") from error
+    return read_json(text), text

@@ -114,7 +114,7 @@ def test_one_mistake_and_nothing_is_changed(server, tmp_path):
         f"{tmp_path}/channels/broken.edn:2:7: ",
         f"{tmp_path}/channels/typo.edn:3:2: a channel of the type webhook has no titel [unknown-key]",
         f"{tmp_path}/channels/unset.edn:2:7: NOPE is not set [unset-variable]",
-        f'{tmp_path}/streams/app.edn: retention.age: "soon" is no duration [bad-settings]',
+        f'{tmp_path}/streams/app.edn:1:19: retention.age: "soon" is no duration [bad-settings]',
         "nothing is changed",
         "^^^^",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from dsl.errors import QueryError
 from dsl.forms import Form, Keyword, MapForm, VectorForm, print_form
 from dsl.reader import read
-from server.configuration import Configuration, File
+from server.configuration import Configuration
 from server.kinds import saved_kinds
+from server.plans import File, PartlyApplied
 from server.variables import escaped
 from storage.documents import Documents
+from storage.errors import MetadataUnwritable
 from storage.metadata import Metadata
 
 NOW_US = 1_767_348_300_000_000
@@ -117,3 +120,69 @@ def test_a_plan_leads_to_what_the_files_say(configuration, before, after):
     assert {one.name: one.body for one in documents.list("channel")} == wanted
     again = made.plan(files, ["channel"], {})
     assert again.changes == []
+
+
+class Streams:
+    """Streams whose nth change the disk refuses."""
+
+    def __init__(self, fail_at):
+        self.there = {"old": {}}
+        self.fail_at = fail_at
+
+    def names(self):
+        return sorted(self.there)
+
+    all_names = names
+
+    def _change(self):
+        self.fail_at -= 1
+        if self.fail_at == 0:
+            raise MetadataUnwritable("the disk is full", "make room")
+
+    async def replace(self, name, given):
+        self._change()
+        self.there[name] = given
+
+    async def delete(self, name, _confirm):
+        self._change()
+        del self.there[name]
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 3, 4])
+@pytest.mark.parametrize("conflict", [False, True])
+def test_where_applying_fails_the_answer_says_what_stands(configuration, fail_at, conflict):
+    made, metadata = configuration
+    streams = made._admin = Streams(fail_at)
+    documents = Documents(metadata)
+    files = [
+        File("stream", "a", '{:retention {:age "1d"}}'),
+        File("stream", "b", "{}"),
+        File("rule", "r", '{:query {:from :a :time {:last "1m"}}}'),
+    ]
+    plan = made.plan(files, ["stream", "rule"], {}, delete_streams=True)
+    assert plan.wrong == plan.warnings == []  # the rule's stream comes with it
+    if conflict:
+        documents.put("rule", "r", "{}", author="b", now_us=NOW_US)
+
+    async def run(work):
+        work()
+
+    caught = None
+    try:
+        asyncio.run(made.apply(plan, "a", run))
+    except (MetadataUnwritable, PartlyApplied) as error:
+        caught = error
+    stands = {("stream", name) for name in streams.there if name != "old"}
+    stands |= {("rule", one.name) for one in documents.list("rule") if one.author == "a"}
+    if "old" not in streams.there:
+        stands.add(("stream", "old"))
+    assert (caught is None) is (fail_at == 4 and not conflict)
+    if fail_at == 1:
+        assert isinstance(caught, MetadataUnwritable)
+        assert stands == set()
+    elif caught is not None:
+        assert {(one["kind"], one["name"]) for one in caught.body["changed"]} == stands
+        assert caught.message.startswith(f"{len(stands)} of 4 changes were made (stream a")
+        assert caught.status == (412 if conflict and fail_at > 2 else 503)
+    if fail_at <= 2 or conflict:
+        assert ("rule", "r") not in stands  # where a stream fails no document is changed
