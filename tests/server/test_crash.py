@@ -10,6 +10,7 @@ import pytest
 from server.settings import Settings
 from tests.support.killing import Ledger, check, load, wait_for_end_of_children
 from tests.support.serving import Serving, free_port
+from tests.support.telling import telling
 
 
 @pytest.mark.parametrize("role", ["http", "indexer", "scheduler"])
@@ -30,6 +31,22 @@ def test_a_killed_process_comes_back_and_nothing_acknowledged_is_lost(tmp_path, 
         check(serving, ledger)
         assert serving.stop() == 0
         assert "SIGKILL" in serving.log.read_text()
+    finally:
+        serving.process.kill()
+
+
+def test_whoever_is_to_be_told_of_an_alert_is_told_though_the_scheduler_is_killed(tmp_path):
+    serving = Serving(tmp_path / "data")
+    try:
+        with telling(serving) as told:
+            with load(serving.url, Ledger(), pause_s=0.1):
+                for _ in range(2):
+                    time.sleep(1.5)
+                    serving.kill("scheduler")
+                    serving.wait_ready()
+                time.sleep(1.5)
+            assert told.check(serving) >= 4
+        assert serving.stop() == 0
     finally:
         serving.process.kill()
 

@@ -6,7 +6,7 @@ By hand, for as long as you like:
 
 Senders go on whatever happens. Half of their batches have an Idempotency-Key and are sent again until they are
 answered, so of those every one must be there, once; the others are sent once, and may be there or not where no answer
-came.
+came. Meanwhile a rule fires and resolves; each change must be owed to both of its channels, and reach their receivers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import orjson
 import urllib3
 
 from tests.support.serving import Serving
+from tests.support.telling import Told, slot
 
 SENDERS = 4
 ROLES = ("http", "indexer", "scheduler", "supervisor")
@@ -69,7 +70,8 @@ def load(url: str, ledger: Ledger, pause_s: float = 0.0) -> Iterator[None]:
     stop = threading.Event()
 
     def send(http: urllib3.PoolManager, ids: range, headers: dict[str, str]) -> bool:
-        body = b"\n".join(orjson.dumps({"id": i, "message": f"record {i}"}) for i in ids)
+        now = slot()
+        body = b"\n".join(orjson.dumps({"id": i, "slot": now, "message": f"record {i}"}) for i in ids)
         try:
             reply = http.request("POST", f"{url}/v1/streams/main/logs", body=body, headers=headers)
         except urllib3.exceptions.HTTPError:
@@ -157,8 +159,10 @@ def kill_for(minutes: float, folder: Path, seed: int) -> str:
     ledger = Ledger()
     killed = dict.fromkeys(ROLES, 0)
     serving = Serving(folder / "data")
+    told = Told()
     end_s = time.monotonic() + 60 * minutes
     try:
+        told.set_up(serving)
         while time.monotonic() < end_s:
             with load(serving.url, ledger, pause_s=0.01):
                 for _ in range(6):
@@ -175,14 +179,18 @@ def kill_for(minutes: float, folder: Path, seed: int) -> str:
                         serving = Serving(folder / "data", serving.port)
             serving.wait_ready()
             there = check(serving, ledger)
-            print(f"{sum(killed.values())} kills, {there} records: all is well", file=sys.stderr, flush=True)
+            heard = told.check(serving)
+            done = f"{sum(killed.values())} kills, {there} records, {heard} notifications"
+            print(f"{done}: all is well", file=sys.stderr, flush=True)
         assert serving.stop() == 0
     finally:
         serving.process.kill()
+        told.close()
     kills = ", ".join(f"{role} {count}" for role, count in killed.items())
     return (
         f"killed {kills}; sent {len(ledger.sent)}, acknowledged {len(ledger.acknowledged)}, found {there}, "
-        f"{ledger.retried} tries again; seed {seed}: nothing acknowledged is lost, nothing is there twice"
+        f"{ledger.retried} tries again, {heard} notifications; seed {seed}: nothing acknowledged is lost, nothing "
+        "is there twice, and whoever was to be told was told"
     )
 
 
