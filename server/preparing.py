@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from operator import itemgetter
 from typing import Any
 
 from storage.errors import BadRecord
 from storage.format import Packed, Ticket
 from storage.log import Done, StreamLog
-from storage.record import normalise
+from storage.record import recognise, write, write_all
 
 Decode = Callable[[bytes], Iterable[dict[str, Any] | BadRecord]]
 
+SOME_RECORDS = 64  # written at once: more would leave the processor's cache before it is their turn
 REJECTED_LISTED_MAX = 100  # an answer that names a hundred mistakes has made its point; all are counted
 
 
@@ -57,18 +60,57 @@ class Batch:
 
 def prepare(decode: Decode, body: bytes, now_us: int) -> Batch:
     """The records of a body that can be kept, and the mistakes of the others."""
-    rejected = Rejected()
-    times_us: list[int] = []
-    lines: list[bytes] = []
+    batch = Batch(Rejected())
+    some = _Some(batch)
     for index, record in enumerate(decode(body)):
         if isinstance(record, BadRecord):
-            rejected.add(index, record)
-            continue
-        try:
-            time_us, line = normalise(record, now_us)
-        except BadRecord as error:
-            rejected.add(index, error)
-            continue
-        times_us.append(time_us)
-        lines.append(line)
-    return Batch(rejected, times_us, lines)
+            some.wrong.append((index, record))
+        else:
+            try:
+                time_us, kept = recognise(record, now_us)
+            except BadRecord as error:
+                some.wrong.append((index, error))
+            else:
+                some.times_us.append(time_us)
+                some.records.append(kept)
+        if index - some.first == SOME_RECORDS - 1:
+            some.write()
+            some = _Some(batch, index + 1)
+    some.write()
+    return batch
+
+
+@dataclass(slots=True)
+class _Some:
+    """Records of a batch that are written at once, and those beside them that are not kept."""
+
+    batch: Batch
+    first: int = 0
+    times_us: list[int] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    wrong: list[tuple[int, BadRecord]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Add them to the batch, all mistakes in their order."""
+        lines = write_all(self.records)
+        if lines is None:
+            lines = self._write_each()
+        self.batch.times_us.extend(self.times_us)
+        self.batch.lines.extend(lines)
+        for index, error in sorted(self.wrong, key=itemgetter(0)):
+            self.batch.rejected.add(index, error)
+
+    def _write_each(self) -> list[bytes]:
+        lines: list[bytes] = []
+        times_us: list[int] = []
+        others = {index for index, _ in self.wrong}
+        places = (index for index in count(self.first) if index not in others)
+        for index, time_us, record in zip(places, self.times_us, self.records, strict=False):
+            try:
+                lines.append(write(record))
+            except BadRecord as error:
+                self.wrong.append((index, error))
+            else:
+                times_us.append(time_us)
+        self.times_us = times_us
+        return lines

@@ -31,6 +31,7 @@ EPOCH_PLAUSIBLE_S = 10**8  # 1973: a smaller number under a name like `time` is 
 SHOWN_CHARACTERS_MAX = 60  # of a value in a message: enough to recognise it
 DEPTH_MAX = 64  # the index refuses 128; nobody can read 64
 FIELDS_MAX = 2048  # each name is a column of the index
+FIELD_BYTES_MIN = 4  # `"":0`: a record of so many fields is no shorter
 
 _LEVELS = {
     "trace": "trace verbose finest finer all",
@@ -43,6 +44,8 @@ _LEVELS = {
 LEVELS = {name: level for level, names in _LEVELS.items() for name in names.split()}
 LEVELS |= {name.upper(): level for name, level in LEVELS.items()}
 
+_LINE_FEED = orjson.Fragment(b"\n")
+
 
 def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
     """The time of a record in microseconds, and the JSON of its other fields. Takes `record` apart.
@@ -53,6 +56,20 @@ def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
 
     Raises:
         BadRecord: `bad-timestamp`, `record-too-large`, `record-too-deep`, `too-many-fields`, `bad-value`.
+    """
+    time_us, record = recognise(record, now_us)
+    return time_us, write(record)
+
+
+def recognise(record: dict[str, Any], now_us: int) -> tuple[int, dict[str, Any]]:
+    """The time of a record in microseconds, and its other fields as they are kept. Takes `record` apart.
+
+    Args:
+        record: The decoded map; its keys are strings.
+        now_us: The time of arrival, for a record without a time.
+
+    Raises:
+        BadRecord: `bad-timestamp`.
     """
     time_us = _take_time(record, now_us)
     if record.get("message") is None:
@@ -66,6 +83,15 @@ def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
     if "_stream" in record or "_number" in record:
         for name in ADDRESS_NAMES:
             record.pop(name, None)
+    return time_us, record
+
+
+def write(record: dict[str, Any]) -> bytes:
+    """The JSON of a record that was recognised.
+
+    Raises:
+        BadRecord: `record-too-large`, `record-too-deep`, `too-many-fields`, `bad-value`.
+    """
     line = _dump(record)
     if len(line) > RECORD_BYTES_MAX:
         raise BadRecord(
@@ -79,11 +105,44 @@ def normalise(record: dict[str, Any], now_us: int) -> tuple[int, bytes]:
         raise BadRecord(
             "too-many-fields", f"the record has more than {FIELDS_MAX} fields", "send them as an array"
         )
-    return time_us, line
+    return line
+
+
+def write_all(records: list[dict[str, Any]]) -> list[bytes] | None:
+    """What `write` gives for each of some records; None where some need a look of its own.
+
+    One call for all of them takes a fifth of the time. A line feed stands between them that can be nowhere else.
+    """
+    if not records:
+        return []
+    between: list[Any] = [_LINE_FEED] * (2 * len(records) - 1)
+    between[::2] = records
+    try:
+        text = orjson.dumps(between)
+    except (TypeError, ValueError):
+        return None
+    lines = text[1:-1].split(b",\n,")
+    longest = max(map(len, lines))
+    if longest > RECORD_BYTES_MAX:
+        return None
+    if longest > FIELDS_MAX * FIELD_BYTES_MIN and any(line.count(b'":') > FIELDS_MAX for line in lines):
+        return None
+    # Each of the others has one bracket at least.
+    if text.count(b"{") + text.count(b"[") - len(lines) >= DEPTH_MAX and any(
+        line.count(b"{") + line.count(b"[") > DEPTH_MAX for line in lines
+    ):
+        return None
+    return lines
 
 
 def _take_time(record: dict[str, Any], now_us: int) -> int:
     """Remove the record's time from it and return it."""
+    value = record.get("timestamp")
+    if type(value) is str:  # as most have it
+        time_us = parse_time(value)
+        if time_us is not None:
+            del record["timestamp"]
+            return time_us
     for name in TIME_NAMES:
         value = record.get(name)
         if value is None:
