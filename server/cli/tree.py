@@ -94,11 +94,20 @@ def _add_segments(root: Branch, explanation: dict[str, Any]) -> None:
     for taken in (True, False):
         listed = [segment for segment in segments["list"] if segment["taken"] is taken]
         for segment in listed[:SEGMENTS_SHOWN_MAX]:
-            numbers = f"{segment['stream']} {grouped(segment['first'])} to {grouped(segment['until'] - 1)}"
-            why = "taken" if taken else f"skipped: {segment['because']}"
-            branch.add(f"{numbers}  {why}  ({segment['first_time']} to {segment['last_time']})")
+            branch.add(_segment(segment))
         if len(listed) > SEGMENTS_SHOWN_MAX:
             branch.add(f"and {len(listed) - SEGMENTS_SHOWN_MAX} more {'taken' if taken else 'skipped'}")
+
+
+def _segment(segment: dict[str, Any]) -> str:
+    """A segment's numbers, whether it is taken, and its times; one that has only just begun has neither yet."""
+    first, last = segment["first"], segment["until"] - 1
+    numbers = f"{grouped(first)} to {grouped(last)}" if first <= last else f"from {grouped(first)} on"
+    why = "taken" if segment["taken"] else f"skipped: {segment['because']}"
+    times = (
+        f"  ({segment['first_time']} to {segment['last_time']})" if segment["first_time"] is not None else ""
+    )
+    return f"{segment['stream']} {numbers}  {why}{times}"
 
 
 def _add_condition(root: Branch, explanation: dict[str, Any]) -> None:

@@ -184,6 +184,17 @@ def test_nothing_is_published_yet(tmp_path):
     assert found["ran"]["matching"] == 0
 
 
+def test_a_segment_that_has_only_just_begun_has_no_times(store):
+    found = store.engine.explain("{:from :app}")
+    empty = {"first": 301, "until": 301, "first_time": None, "last_time": None, "records": 0}
+    found["segments"]["list"].append(
+        {**found["segments"]["list"][0], **empty, "taken": False, "because": "nothing of it is indexed yet"}
+    )
+    lines = "\n".join(explanation_lines(found))
+    assert "app from 301 on  skipped: nothing of it is indexed yet\n" in lines
+    assert "None" not in lines
+
+
 def test_the_oracle_has_the_records(store):
     assert all(isinstance(record, Record) for record in store.records)
     assert len(store.records) == 400
