@@ -31,6 +31,8 @@ _PART_CHARACTERS_MIN = 2  # a shorter part of a word is in most texts
 _KIN = {"k": "\u212a", "i": "\u0130", "s": "\u017f"}
 
 Test = Callable[[str], bool]
+_Implied = tuple[list[Sequence[str]], list[str]]
+"""What a piece implies of a message's words: some in a row, each whole, and patterns of single ones."""
 
 
 class Piece(Protocol):
@@ -209,43 +211,51 @@ class TextQueries(ColumnQueries):
     def _pieces(self, needs: Sequence[Sequence[Piece]]) -> Pair:
         """Messages with one piece of each clause: the words that they imply narrow the candidates."""
         narrowed: list[Query] = []
-        walked: list[Sequence[tuple[list[Query], list[str]]]] = []
+        walked: list[Sequence[_Implied]] = []
+        whole: list[str] = []
         # Those of long pieces first: they narrow most, and only so many walks over all words are worth while.
         for clause in sorted(needs, key=lambda clause: -min(len(piece.text) for piece in clause)):
             implied = [self._implied_words(piece, _room(len(clause))) for piece in clause]
-            if not all(queries or shapes for queries, shapes in implied):
+            if not all(rows or shapes for rows, shapes in implied):
                 continue
             if any(shape.startswith(EVERYTHING) for _, shapes in implied for shape in shapes):
                 walked.append(implied)
                 continue
+            if len(implied) == 1:
+                whole += [word for row in implied[0][0] for word in row]
             query = self._one_implied(implied)
             if query is not None:
                 narrowed.append(query)
-        if not (narrowed and walked and self._are_few(all_of(narrowed))):
+        if not (narrowed and walked and (self._is_rare(whole) or self._are_few(all_of(narrowed)))):
             queries = [self._one_implied(implied) for implied in walked[:_WALKS_MAX]]
             narrowed += [query for query in queries if query is not None]
         if not narrowed:
             return self._unknown()
         return any_of([all_of(narrowed), self._flag(ix.LONG_WORD)]), self._none
 
+    def _is_rare(self, words: Sequence[str]) -> bool:
+        """Whether so few messages have one of these words, which the dictionary knows without a search."""
+        most = self._searcher.num_docs // _FEW_SHARE
+        return any(self._searcher.doc_freq(ix.MESSAGE, word) <= most for word in words)
+
     def _are_few(self, query: Query) -> bool:
         """Whether so few records match that reading them costs less than a walk over all words to have fewer."""
         found = self._searcher.search(query, limit=1, count=True).count  # type: ignore[attr-defined]
         return int(found or 0) * _FEW_SHARE <= self._searcher.num_docs
 
-    def _one_implied(self, implied: Sequence[tuple[list[Query], list[str]]]) -> Query | None:
+    def _one_implied(self, implied: Sequence[_Implied]) -> Query | None:
         """Messages with the words that one of some pieces implies; None where the engine cannot look for them."""
-        if len(implied) > 1 and all(not queries and len(shapes) == 1 for queries, shapes in implied):
+        if len(implied) > 1 and all(not rows and len(shapes) == 1 for rows, shapes in implied):
             return self._like(ix.MESSAGE, _one_of([shapes[0] for _, shapes in implied]))  # one walk for all
-        pieces = [[*queries, *self._like_all(shapes)] for queries, shapes in implied]
+        pieces = [[*map(self._phrase, rows), *self._like_all(shapes)] for rows, shapes in implied]
         return any_of([all_of(parts) for parts in pieces]) if all(pieces) else None
 
     def _like_all(self, shapes: Sequence[str]) -> list[Query]:
         """Messages with words like these, as far as the engine can look for them."""
         return [query for shape in shapes if (query := self._like(ix.MESSAGE, shape)) is not None]
 
-    def _implied_words(self, piece: Piece, room: int) -> tuple[list[Query], list[str]]:
-        """What the words of a message must be like when it has this piece: queries, and patterns of a word.
+    def _implied_words(self, piece: Piece, room: int) -> _Implied:
+        """What the words of a message must be like when it has this piece: words in a row, and patterns of a word.
 
         A pattern has at most `room` characters of the word.
 
@@ -260,9 +270,9 @@ class TextQueries(ColumnQueries):
         open_right = not right and text[-1:].isalnum()
         if not text.isascii():
             # Letters of other scripts may combine across the edge: trust inner words only.
-            return self._row(words[1:-1]), []
+            return _row(words[1:-1]), []
         shape_of = any_case if piece.fold else re.escape
-        queries: list[Query] = []
+        rows: list[Sequence[str]] = []
         shapes: list[str] = []
         row: list[str] = []
         for i, word in enumerate(words):
@@ -271,18 +281,19 @@ class TextQueries(ColumnQueries):
             if not before and not after and not (piece.fold and "s" in word):
                 row.append(word)
                 continue
-            queries += self._row(row)
+            rows += _row(row)
             row = []
             if not before or len(words) == 1:
                 shown = word[:room]
                 cut = after or len(word) > len(shown)
                 shapes.append((EVERYTHING if before else "") + shape_of(shown) + (EVERYTHING if cut else ""))
             # An end of a word beside whole ones would cost a walk over all words and narrow little.
-        return [*queries, *self._row(row)], shapes
+        return [*rows, *_row(row)], shapes
 
-    def _row(self, words: Sequence[str]) -> list[Query]:
-        """Words in a row, as far as there are any; what stands around a word too long for the index has a gap there."""
-        return [self._phrase(words)] if words else []
+
+def _row(words: Sequence[str]) -> list[Sequence[str]]:
+    """Words in a row, as far as there are any; what stands around a word too long for the index has a gap there."""
+    return [words] if words else []
 
 
 @dataclass(frozen=True, slots=True)
