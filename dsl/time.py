@@ -198,7 +198,7 @@ def format_instant(us: int) -> str:
 
 
 def format_instants(instants: Sequence[int]) -> list[str]:
-    """Many instants as rows have them, faster: they share days, or lie alike in their minutes.
+    """Many instants as rows have them, faster: they share days, or lie alike in them.
 
     The beginning of a bucket may lie before the year 1: it is held within the years 1 to 9999.
     """
@@ -208,13 +208,14 @@ def format_instants(instants: Sequence[int]) -> list[str]:
     rests: dict[int, str] = {}
     texts = []
     for us in instants:
-        day, of_day = divmod(us, _DAY_US)
+        day, rest = divmod(us, _DAY_US)
         if day not in days:
             days[day] = format_instant(day * _DAY_US)[:11]
-        minute, rest = divmod(of_day, _MINUTE_US)
         if rest not in rests:
-            rests[rest] = f":{rest // UNITS_US['s']:02d}.{rest % UNITS_US['s']:06d}Z"
-        texts.append(days[day] + _CLOCK[minute] + rests[rest])
+            minute, in_minute = divmod(rest, _MINUTE_US)
+            second, fraction = divmod(in_minute, UNITS_US["s"])
+            rests[rest] = f"{_CLOCK[minute]}:{second:02d}.{fraction:06d}Z"
+        texts.append(days[day] + rests[rest])
     return texts
 
 

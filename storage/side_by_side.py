@@ -2,7 +2,7 @@
 
 One step keeps one core busy. A question that is asked as two keeps two busy, which takes half the time where a core is
 free, and more time in all where none is. So it is counted how many steps run, and others are only begun beside them
-while there are fewer than cores.
+while there are fewer than cores, and the kernel says that no other process wants them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,25 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+LOAD = Path(
+    "/proc/loadavg"
+)  # proc_loadavg(5): its fourth field begins with how many threads run or could run now
+
+
+def idle() -> int:
+    """How many cores of the machine no thread of any process wants now; all where the kernel does not say."""
+    cores = os.cpu_count() or 1
+    try:
+        runnable = int(LOAD.read_bytes().split()[3].partition(b"/")[0])
+    except (OSError, ValueError, IndexError):
+        return cores
+    return max(cores - runnable, 0)
 
 
 class Cores:
@@ -25,21 +39,24 @@ class Cores:
 
     Args:
         count: How many there are; each but one has a thread for steps beside others.
+        idle: How many of them nobody wants now, in other processes too, but for the caller's own.
 
     Attributes:
         count: See above.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, idle: Callable[[], int] = idle) -> None:
         self.count = count
+        self._idle = idle
         self._running = 0
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(max(count - 1, 1), thread_name_prefix="beside")
 
     @property
     def spare(self) -> int:
-        """How many cores no step runs on, if the caller takes one for its own."""
-        return max(self.count - self._running - 1, 0)
+        """How many cores there are for steps beside the caller's own."""
+        unused = max(self.count - self._running - 1, 0)
+        return min(unused, self._idle()) if unused else 0
 
     @contextmanager
     def taken(self) -> Iterator[None]:

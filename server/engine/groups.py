@@ -29,7 +29,7 @@ from dsl.limits import Limits
 from dsl.rank import sortable
 from server.engine.columns import NotNative, column, key_of, plain_key
 from server.engine.ends import conditions_of_ends, values_of_ends
-from server.engine.metrics import Metric, Sketched, listing_of, metric_of
+from server.engine.metrics import Metric, Sketched, leaders, listing_of, metric_of, questions_of
 from server.engine.splits import Part, Splitter, is_level
 from server.engine.together import KEY, ask, may_be_apart
 from storage.errors import ResultTooLarge
@@ -38,6 +38,7 @@ from storage.snapshot import Snapshot
 
 PARTS_MAX = 512  # each is a question of its own
 
+_WHOLE = float.__trunc__  # of a histogram's key, in half the time that `int` takes
 _KEY_OF, _COUNT_OF = itemgetter("key"), itemgetter("doc_count")
 
 
@@ -220,18 +221,22 @@ class NativeGroups:
     def _question(
         self, columns: Sequence[str], slots: Sequence[int], asked: Sequence[int], *, exact: bool
     ) -> dict[str, Any]:
-        inner: dict[str, Any] = {}
         for i in asked:
             call = self._calls[i]
             if call.approximation and self._query.exact and not isinstance(call, CountDistinct):
                 raise NotNative
-            inner[str(i)] = self._metrics[i].question(exact=exact)
+        inner: dict[str, Any] = dict(questions_of({i: self._metrics[i] for i in asked}, exact=exact))
         for slot, name in zip(reversed(slots), reversed(columns), strict=True):
             outer = _level(self._keys[slot], name)
             if inner:
                 outer["aggs"] = inner
             inner = {KEY: outer}
         return inner
+
+    def _names_of(self, places: Sequence[int]) -> dict[int, str]:
+        """Under which name the answer has each of some aggregates that are asked for."""
+        asked = {i: self._metrics[i] for i in places if self._metrics[i].asks}
+        return {i: str(leader) for i, leader in leaders(asked).items()}
 
     def _one(
         self,
@@ -249,9 +254,10 @@ class NativeGroups:
         for values, value in zip(found.keys, fixed, strict=True):
             values.append(value)
         found.counts.append(count)
+        names = self._names_of(places)
         for i in places:
             found.values[i].append(
-                self._metrics[i].value(answer.get(str(i)), count, self._limits, exact=exact)
+                self._metrics[i].value(answer.get(names.get(i, "")), count, self._limits, exact=exact)
             )
 
     def _read(
@@ -283,10 +289,11 @@ class NativeGroups:
             values.extend(names if place == slot else repeat(fixed[place], width))
         counts = list(map(_COUNT_OF, buckets))
         found.counts += counts
+        asked = self._names_of(places)
         for i in places:
             metric = self._metrics[i]
             if metric.asks:
-                name, value = str(i), metric.value
+                name, value = asked[i], metric.value
                 found.values[i] += [
                     value(bucket.get(name), count, self._limits, exact=exact)
                     for bucket, count in zip(buckets, counts, strict=True)
@@ -336,7 +343,7 @@ def _in_order(
 def _names(key: Key, buckets: Sequence[dict[str, Any]]) -> list[Any]:
     """The value of the key for each bucket."""
     if isinstance(key, TimeBucket):
-        return list(map(int, map(_KEY_OF, buckets)))
+        return list(map(_WHOLE, map(_KEY_OF, buckets)))
     if isinstance(key, NumberBucket):
         return list(map(tidy, map(_KEY_OF, buckets)))
     return [key_of(bucket) for bucket in buckets]

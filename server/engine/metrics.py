@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from dsl.aggregates.base import Aggregate
 from dsl.aggregates.count_distinct import CountDistinct
@@ -22,10 +23,16 @@ from dsl.limits import GROUPS_MAX, Limits
 from server.engine.columns import INTEGER_EXACT_MAX, NotNative, column, key_of, plain_keys
 from storage import index as ix
 
+STATS, PERCENTILES = "stats", "percentiles"  # as the engine calls them
+
 # The engine's sketch has room for 2048 steps of 2 %: for numbers up to 6e17 times one another. One further away spoils
 # all others. What is below 1e-9 counts as 0 in it.
 SKETCH_SPAN_MAX = 1e17
 SKETCH_SAFE_MAX = 1e8
+
+
+Shared: TypeAlias = tuple[str, str]
+"""What the index calls a question, and the column that it is about."""
 
 
 class Metric(Protocol):
@@ -34,6 +41,9 @@ class Metric(Protocol):
     Attributes:
         asks: Whether it is asked at all; else the number of records of a group is the value.
         lists: Whether it is asked to list values, which it may cut short.
+        adds: Whether it adds numbers up, so that in another order the last digit may be another.
+        shares: With which others one question will do, as that takes about the time of one of them: those that say
+            the same; None with none.
     """
 
     @property
@@ -43,6 +53,16 @@ class Metric(Protocol):
 
     @property
     def lists(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def adds(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def shares(self) -> Shared | None:
         """See above."""
         ...
 
@@ -79,6 +99,36 @@ def metric_of(call: Aggregate) -> Metric:
     return _Plain(call, field)
 
 
+def leaders(metrics: Mapping[int, Metric]) -> dict[int, int]:
+    """For each of some aggregates, by their places, the first that asks the same: it asks for all of them."""
+    first: dict[Shared, int] = {}
+    return {
+        place: place if metric.shares is None else first.setdefault(metric.shares, place)
+        for place, metric in sorted(metrics.items())
+    }
+
+
+def questions_of(metrics: Mapping[int, Metric], *, exact: bool) -> dict[str, dict[str, Any]]:
+    """What is asked in each group for some aggregates, by the places of their leaders."""
+    asked: dict[str, dict[str, Any]] = {}
+    for place, leader in leaders(metrics).items():
+        metric, name = metrics[place], str(leader)
+        question = metric.question(exact=exact)
+        asked[name] = question if name not in asked else _both(asked[name], question, metric.shares)
+    return asked
+
+
+def _both(one: dict[str, Any], other: dict[str, Any], shared: Shared | None) -> dict[str, Any]:
+    """The question for what two that may be shared ask for."""
+    assert shared is not None
+    kind, field = shared
+    if kind == STATS:
+        return {STATS: {"field": field}}
+    sketch = one[kind]
+    percents = dict.fromkeys([*sketch["percents"], *other[kind]["percents"]])
+    return {kind: {**sketch, "percents": list(percents)}}
+
+
 def listing_of(field: str) -> dict[str, Any]:
     """What the index is asked to list all values of a column, as far as it can."""
     return {"field": field, "size": GROUPS_MAX, "segment_size": GROUPS_MAX}
@@ -90,6 +140,8 @@ class _Counted:
 
     asks: bool = False
     lists: bool = False
+    adds: bool = False
+    shares: Shared | None = None
 
     def question(self, *, exact: bool) -> dict[str, Any]:
         del exact
@@ -109,6 +161,16 @@ class _Plain:
     asks: bool = True
     lists: bool = False
 
+    @property
+    def adds(self) -> bool:
+        """All but the least and the greatest do."""
+        return not isinstance(self.call, Max | Min)
+
+    @property
+    def shares(self) -> Shared | None:
+        """Everything but the deviation is in one answer."""
+        return None if isinstance(self.call, Stddev) else (STATS, self.field)
+
     def question(self, *, exact: bool) -> dict[str, Any]:
         del exact
         asked = self.call.native(self.field)
@@ -119,7 +181,9 @@ class _Plain:
         del count, limits, exact
         if found is None:
             return self.call.empty()
-        value = self.call.read(found)
+        value = self.call.read(
+            found if self.shares is None or "value" in found else {"value": found[self.call.op]}
+        )
         if isinstance(self.call, Max | Min) and value is not None and abs(value) >= INTEGER_EXACT_MAX:
             raise NotNative  # worked out in floats, where whole numbers had to be exact
         if isinstance(self.call, Stddev) and value is None and found["count"]:
@@ -139,25 +203,36 @@ class Sketched:
     field: str
     asks: bool = True
     lists: bool = False
+    adds: bool = False
     furthest: float = 0.0
 
+    @property
+    def shares(self) -> Shared:
+        """One sketch has all percentiles."""
+        return PERCENTILES, self.field
+
     def question(self, *, exact: bool) -> dict[str, Any]:
-        """The percentile and both ends, in this order."""
+        """The percentile and both ends."""
         del exact
-        asked = self.call.native(self.field)
-        assert asked is not None
-        sketch = asked["percentiles"]
-        return {"percentiles": {**sketch, "percents": [*sketch["percents"], *_ENDS], "keyed": False}}
+        wanted = dict.fromkeys([self._percent, *_ENDS])
+        return {PERCENTILES: {"field": self.field, "percents": list(wanted), "keyed": False}}
 
     def value(self, found: dict[str, Any] | None, count: int, limits: Limits, *, exact: bool) -> float | None:
         """The percentile; the ends are noted."""
         del count, limits, exact
         if found is None:
             return self.call.empty()  # type: ignore[no-any-return]
-        value, least, greatest = (self.call.read({"values": [one]}) for one in found["values"])
+        by_percent = {one["key"]: self.call.read({"values": [one]}) for one in found["values"]}
+        value, least, greatest = (by_percent[percent] for percent in (self._percent, *_ENDS))
         if value is not None and least is not None and greatest is not None:
             self.furthest = max(self.furthest, -least, greatest)
         return value
+
+    @property
+    def _percent(self) -> float:
+        asked = self.call.native(self.field)
+        assert asked is not None
+        return float(asked[PERCENTILES]["percents"][0])
 
     def nearest(self) -> float | None:
         """How small a number may be that a sketch had to put together with others; None where none can be."""
@@ -175,6 +250,12 @@ class _Summed:
     field: str
     asks: bool = True
     lists: bool = False
+    adds: bool = True
+
+    @property
+    def shares(self) -> Shared:
+        """The sum is in one answer with other things."""
+        return STATS, self.field
 
     def question(self, *, exact: bool) -> dict[str, Any]:
         del exact
@@ -201,6 +282,8 @@ class _Listed:
     field: str
     asks: bool = True
     lists: bool = True
+    adds: bool = False
+    shares: Shared | None = None
 
     def question(self, *, exact: bool) -> dict[str, Any]:
         asked = None if exact else self.call.native(self.field)
@@ -228,6 +311,8 @@ class _Placed:
     last: bool
     asks: bool = True
     lists: bool = False
+    adds: bool = False
+    shares: Shared | None = None
 
     def question(self, *, exact: bool) -> dict[str, Any]:
         del exact

@@ -1,7 +1,7 @@
 """One question for groups asked as several, and their answers put together: nothing of it changes.
 
 No group is ever in two answers, and no number of one is made of two: so what cannot be added up, like a sketch of
-percentiles, is what it would be in one answer. A question is asked as two
+percentiles, is what it would be in one answer. A question is asked as two, each where that pays,
 
 - by time, where the innermost level are buckets of time: those before a bucket's beginning, and the others. The engine
   keeps both cores busy, and puts together the long lists of buckets of its segments in less time: that grows with the
@@ -18,7 +18,7 @@ from tantivy import Query
 
 from dsl.keys.base import Key
 from dsl.keys.bucket import TimeBucket
-from server.engine.metrics import Metric, Sketched
+from server.engine.metrics import Metric, Sketched, leaders
 from storage.queries import all_of
 from storage.side_by_side import cores
 from storage.snapshot import Snapshot
@@ -51,7 +51,8 @@ def ask(
         ResultTooLarge: more groups than the engine can hold.
     """
     places = list(metrics)
-    apart = _by_time(snapshot, keys)
+    # Sums of floats depend on the order, if only in the last digit, and an answer must not depend on who else asks.
+    apart = None if any(metric.adds for metric in metrics.values()) else _by_time(snapshot, keys)
     if apart is not None:
         levels = snapshot.aggregate_each([(all_of([query, part]), make(places)) for part in apart])
         return {KEY: _after_one_another([level[KEY] for level in levels], len(keys))}
@@ -89,13 +90,16 @@ def _by_time(snapshot: Snapshot, keys: Sequence[Key]) -> Sequence[Query] | None:
 
 def _by_cost(metrics: Mapping[int, Metric]) -> Sequence[Sequence[int]] | None:
     """Some of the aggregates, and the others, such that both take about as long; None where that does not pay."""
-    costs = {place: SKETCH_COST if isinstance(one, Sketched) else 1 for place, one in metrics.items()}
+    groups: dict[int, list[int]] = {}
+    for place, leader in leaders(metrics).items():
+        groups.setdefault(leader, []).append(place)
+    costs = {leader: SKETCH_COST if isinstance(metrics[leader], Sketched) else 1 for leader in groups}
     if len(costs) < 2 or max(costs.values()) < SKETCH_COST:
         return None
     sides: list[list[int]] = [[], []]
-    for place in sorted(costs, key=lambda place: -costs[place]):
-        min(sides, key=lambda side: sum(map(costs.__getitem__, side))).append(place)
-    return sides
+    for leader in sorted(costs, key=lambda leader: -costs[leader]):
+        min(sides, key=lambda side: sum(map(costs.__getitem__, side))).append(leader)
+    return [[place for leader in side for place in groups[leader]] for side in sides]
 
 
 def _after_one_another(levels: Sequence[Answer], depth: int) -> Answer:
