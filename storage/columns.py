@@ -43,6 +43,7 @@ class ColumnQueries:
         searcher: The searcher that the queries will run on; asked for the values of columns.
         check: Called before every question to it; raises when there is no time left.
         begin: Called before one that may take long, with the seconds that it will take; raises likewise.
+        span: About where the times of its records lie, the first and the last; None where that is not known.
 
     Attributes:
         record_ns: What the queries made so far take for each record that they are asked of, nanoseconds.
@@ -54,10 +55,12 @@ class ColumnQueries:
         searcher: tantivy.Searcher,
         check: Callable[[], None] = lambda: None,
         begin: Callable[[float], None] = lambda _: None,
+        span: tuple[int, int] | None = None,
     ) -> None:
         self._check = check
         self._begin = begin
         self.record_ns = 0
+        self._span = span
         self._index = index
         self._searcher = searcher
         self._schema = index.schema

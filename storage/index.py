@@ -1,6 +1,8 @@
 """The search index of a segment: its fields, how a record becomes a document, and what strings look like inside.
 
     timestamp    i64, column            microseconds since 1970
+    slot         i64, terms             which five minutes the time lies in (`storage/time_slots.py`)
+    offset       u64, column            how far in them, microseconds
     number       u64, column            the record's number
     stream       text, column           the stream's name, one term
     message      text, positions        the record's `message` as words
@@ -22,6 +24,8 @@ from pathlib import Path
 import tantivy
 
 TIMESTAMP = "timestamp"
+SLOT = "slot"
+OFFSET = "offset"
 NUMBER = "number"
 STREAM = "stream"
 MESSAGE = "message"
@@ -36,6 +40,8 @@ COLUMN_BYTES_MAX = 65_535  # the engine cuts a longer string in its column
 TERM_BYTES_SPARE = 16  # for what stands around a string in its term: a mark, the letter of its type
 COLUMN_DEPTH_MAX = 20  # maps and arrays in one another; what lies deeper gets no column
 
+SLOT_US = 300_000_000  # an hour is looked up in a dozen terms, and each of them is thousands of records
+
 MARK = "\ue000"  # private use: stands before strings that the engine would take for dates
 _DATE_LIKE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NOT_INDEXED_IN_PATH = re.compile(r"[\x00\x01\ufffd\ue000\\]")
@@ -46,11 +52,17 @@ LONG_WORD = MARK + "long_word"  # its message has a word that was too long to be
 LONG_TEXT = MARK + "long_text"  # another text of it was too long for a term or its column
 
 
+FIELDS = (TIMESTAMP, SLOT, OFFSET, NUMBER, STREAM, MESSAGE, ATTRIBUTES)
+"""The names of all, in their order: an index that has others was made by another klomp."""
+
+
 @lru_cache(maxsize=1)
 def schema() -> tantivy.Schema:
     """The fields of every index."""
     builder = tantivy.SchemaBuilder()
     builder.add_integer_field(TIMESTAMP, fast=True)
+    builder.add_integer_field(SLOT, indexed=True)
+    builder.add_unsigned_field(OFFSET, fast=True)
     builder.add_unsigned_field(NUMBER, fast=True)
     builder.add_text_field(STREAM, tokenizer_name="raw", index_option="basic", fast=True)
     builder.add_text_field(MESSAGE, tokenizer_name=WORDS_ANALYZER, index_option="position")

@@ -1,4 +1,4 @@
-"""From stored records to documents of the index, `{"timestamp": 17…, "number": 8, "message": "…", "attributes": {…}}`.
+"""From stored records to documents of the index, `{"timestamp": 17…, "slot": 5…, "offset": 1…, "number": 8, …}`.
 
 The engine takes a document as JSON text, and a stored record is JSON already: of nearly all records the document is
 made by cutting the message out of the line, without reading the rest. One pass over all lines of a frame finds those
@@ -24,6 +24,9 @@ from storage.index import (
     MESSAGE,
     NO_MESSAGE,
     NUMBER,
+    OFFSET,
+    SLOT,
+    SLOT_US,
     STREAM,
     TERM_BYTES_MAX,
     TERM_BYTES_SPARE,
@@ -105,8 +108,9 @@ def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]
         if line[end - 1] == "\\":
             yield _read(frame.line(number - frame.first), time_us, stream, number)
             continue
+        slot, offset = divmod(time_us, SLOT_US)
         yield (
-            f'{{"{TIMESTAMP}":{time_us},"{NUMBER}":{number}{rest}{line[start:end]}","{ATTRIBUTES}":{attributes}}}'
+            f'{{"{TIMESTAMP}":{time_us},"{SLOT}":{slot},"{OFFSET}":{offset},"{NUMBER}":{number}{rest}{line[start:end]}","{ATTRIBUTES}":{attributes}}}'
         )
 
 
@@ -132,7 +136,14 @@ def document(line: bytes, time_us: int, stream: str, number: int) -> dict[str, A
     record = orjson.loads(line)
     if _NEEDS_CARE.search(line):
         record = _careful(record)
-    fields: dict[str, Any] = {TIMESTAMP: time_us, NUMBER: number, STREAM: stream}
+    slot, offset = divmod(time_us, SLOT_US)
+    fields: dict[str, Any] = {
+        TIMESTAMP: time_us,
+        SLOT: slot,
+        OFFSET: offset,
+        NUMBER: number,
+        STREAM: stream,
+    }
     message = record.get(MESSAGE)
     if type(message) is str:
         fields[MESSAGE] = record.pop(MESSAGE)

@@ -20,6 +20,7 @@ from storage.column_names import Kind
 from storage.columns import Pair, Value, escaped
 from storage.combining import all_of, any_of, but_not
 from storage.texts import TextQueries
+from storage.time_slots import between
 from storage.weight import RANGE_NS
 
 __all__ = ["FieldQueries", "all_of", "any_of", "but_not"]
@@ -113,7 +114,9 @@ class FieldQueries(TextQueries):
 
     def instants(self, low_us: int | None, high_us: int | None) -> Pair:
         """The record's time lies in [low, high)."""
-        return self._exact(self._instants(low_us, high_us))
+        if low_us is None and high_us is None:
+            return self.all()
+        return self._exact(between(self._schema, low_us, high_us, self._span))
 
     def exists(self, path: str) -> Pair:
         """The field has a value, at this path or below it."""
@@ -125,15 +128,6 @@ class FieldQueries(TextQueries):
         if path != ix.MESSAGE:
             return self._exact(column)
         return self._exact(any_of([but_not(self._all, self._flag(ix.NO_MESSAGE)), column]))
-
-    def _instants(self, low_us: int | None, high_us: int | None) -> Query:
-        if low_us is None and high_us is None:
-            return self._all
-        if low_us is not None and high_us is not None and low_us >= high_us:
-            return self._none
-        return Query.range_query(
-            self._schema, ix.TIMESTAMP, FieldType.Integer, low_us, high_us, True, high_us is None
-        )
 
     def _number_range(
         self, low: float | None, high: float | None, include_low: bool, include_high: bool

@@ -34,7 +34,7 @@ from storage.publication import edit_locked, locked
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.rebuild import mark
 from storage.scan import frames, read_frame
-from storage.segment import checksum, load_meta, seal
+from storage.segment import checksum, index_is_usable, load_meta, seal
 from storage.segment_indexer import WRITER_HEAP_BYTES, SegmentIndexer
 from storage.view import INDEX_SEGMENT_DIGITS, publish, read_meta, segment_ids
 
@@ -130,8 +130,10 @@ def _check_indexes(directory: StreamDirectory, entries: Sequence[SegmentEntry]) 
         meta = load_meta(segment)
         names = [name for name in meta.files if name != segment.data.name] if meta is not None else []
         try:
-            whole = meta is not None and all(
-                checksum(segment.root / name) == meta.files[name] for name in names
+            whole = (
+                meta is not None
+                and index_is_usable(segment)
+                and all(checksum(segment.root / name) == meta.files[name] for name in names)
             )
         except FileNotFoundError:
             whole = False

@@ -21,7 +21,7 @@ from storage.checked import add_checksum, checksum_holds
 from storage.format import FILE_HEADER, FrameHeader, file_header
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
 from storage.scan import frames
-from storage.view import read_meta, segment_ids
+from storage.view import fields_are_ours, read_meta, segment_ids
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,12 @@ def index_is_usable(segment: SegmentDirectory) -> bool:
 
 
 def can_be_shown(segment: SegmentDirectory) -> bool:
-    """Whether the engine's list of an index's segments can be read, and what it lists is there."""
+    """Whether the engine's list of an index's segments can be read, has our fields, and what it lists is there."""
     try:
-        names = {name.replace("-", "") for name in segment_ids(read_meta(segment.index))}
+        meta = read_meta(segment.index)
+        names = {name.replace("-", "") for name in segment_ids(meta)}
+        if not fields_are_ours(meta):
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return all((segment.index / f"{name}.idx").exists() for name in names)

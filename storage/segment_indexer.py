@@ -26,6 +26,7 @@ from storage.paths import SegmentDirectory
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
 from storage.synced import SyncedReader
+from storage.view import fields_are_ours, read_meta
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ class SegmentIndexer:
         """The segment's index and the number after the last record that it has."""
         try:
             index = open_index(self._path)
+            if not fields_are_ours(read_meta(self._path)):
+                raise ValueError("another klomp made it, with other fields")  # noqa: TRY301 - goes the same way
             return index, _highest_number(index) + 1
         except (ValueError, OSError) as error:
             if self._path.exists():

@@ -23,6 +23,7 @@ from storage.queries import FieldQueries, all_of, any_of
 from storage.side_by_side import cores
 from storage.stop import Stop, panics_named
 from storage.tiers import TIER_RECORDS, Part, tiers, windows
+from storage.time_slots import between
 from storage.weight import NANOSECOND_S, PASSED_NS, Scale, weigh
 
 SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
@@ -107,7 +108,9 @@ class Snapshot:
             set()
         )  # records that were found and could not be read, so far
         self.queries = (
-            FieldQueries(whole.index, whole.searcher, self.stop.check, self.stop.begin) if whole else None
+            FieldQueries(whole.index, whole.searcher, self.stop.check, self.stop.begin, self._span())
+            if whole
+            else None
         )
 
     @property
@@ -155,7 +158,7 @@ class Snapshot:
             apart_us = (last_us - first_us) // max(self.records, 1)
             span = self._wanted_span(after_us, oldest_first=oldest_first)
             for low, high in windows(span, self.records, apart_us, limit, oldest_first=oldest_first):
-                near = all_of([self._range(ix.TIMESTAMP, FieldType.Integer, low, high), *beyond])
+                near = all_of([self._between(low, high + 1), *beyond])
                 found = self._newest(self._whole, near, limit, oldest_first=oldest_first)
                 if len(found) == limit:
                     return found
@@ -213,7 +216,7 @@ class Snapshot:
             # Equal times cross the edge of the page, and the engine promises no order among them: ask for those again.
             edge = found[limit].time_us
             found = [address for address in found if address.time_us != edge]
-            at_edge = self._range(ix.TIMESTAMP, FieldType.Integer, edge, edge)
+            at_edge = self._between(edge, edge + 1)
             for stream in sorted(self._data, reverse=oldest_first):
                 room = limit - len(found)
                 if room > 0:
@@ -387,6 +390,11 @@ class Snapshot:
             for (key, _), number, stream in zip(hits, numbers, streams, strict=True)
         ]
 
+    def _between(self, low_us: int, high_us: int) -> Query:
+        """Records with a time in [low, high)."""
+        assert self._index is not None
+        return between(self._index.schema, low_us, high_us, self._span())
+
     def _range(self, field: str, kind: FieldType, low: int | None, high: int | None) -> Query:
         assert self._index is not None
         return Query.range_query(self._index.schema, field, kind, low, high, True, True)
@@ -399,7 +407,7 @@ class Snapshot:
             bounds = (value, None) if oldest_first else (None, value)
             return self._range(field, kind, *bounds)
 
-        same_time = self._range(ix.TIMESTAMP, FieldType.Integer, after.time_us, after.time_us)
+        same_time = self._between(after.time_us, after.time_us + 1)
         queries = [side(ix.TIMESTAMP, FieldType.Integer, after.time_us + step)]
         if oldest_first or after.number > 0:
             same_stream = self._of_stream([after.stream])

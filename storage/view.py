@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from storage.index import FIELDS
 from storage.paths import write_atomically
 
 META = "meta.json"
@@ -29,6 +30,15 @@ def read_meta(index: Path) -> dict[str, Any]:
 def segment_ids(meta: dict[str, Any]) -> tuple[str, ...]:
     """The index segments of a `meta.json`, in its order."""
     return tuple(segment["segment_id"] for segment in meta["segments"])
+
+
+def fields_are_ours(meta: dict[str, Any]) -> bool:
+    """Whether an index has the fields that this klomp gives one; one of an older klomp is made anew.
+
+    Raises:
+        KeyError, TypeError: the `meta.json` is not as the engine writes it.
+    """
+    return tuple(field["name"] for field in meta["schema"]) == FIELDS
 
 
 def index_segment_of(name: str) -> str | None:
