@@ -1,6 +1,8 @@
 """Which package may import which: server -> dsl -> grammar, server -> storage, and nothing the other way."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,23 @@ def test_the_guard_sees_what_it_guards_against(tmp_path):
     path = tmp_path / "bad.py"
     path.write_text("def f():\n    from dsl.ast import Query\n    import server.app\n")
     assert set(imported(path)) == {"dsl", "server"}
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("server.supervisor", {"falcon", "granian", "lark", "tantivy", "apscheduler", "urllib3"}),
+        ("server.processes.indexer", {"falcon", "granian", "lark", "apscheduler", "urllib3"}),
+        ("server.processes.scheduler", {"granian", "uvloop"}),
+        ("server.processes.http", {"apscheduler", "apprise", "click"}),
+    ],
+)
+def test_a_process_has_only_what_it_needs_in_memory(module, unwanted):
+    """What one process needs and another does not is some twenty megabytes."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    names = {name.partition(".")[0] for name in loaded.stdout.split()}
+    assert module.partition(".")[0] in names
+    assert not names & unwanted

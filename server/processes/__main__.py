@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from server.processes import ROLES
+from server.processes import run_role
 from server.processes.child import start
 from server.settings import Settings
 from storage.errors import StoreError
@@ -16,7 +16,7 @@ def main() -> int:
     role, settings = sys.argv[1], Settings.model_validate_json(sys.argv[2])
     start(role, int(sys.argv[3]) if len(sys.argv) > 3 else os.getppid())
     try:
-        ROLES[role](settings)
+        run_role(role, settings)
     except StoreError as error:
         sys.stderr.write(f"klomp {role}: {error.message}{'; ' + error.hint if error.hint else ''}\n")
         return 1

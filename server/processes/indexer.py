@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from server.resources.health import HEARTBEAT_FILE, HEARTBEAT_S
+from server.heartbeat import HEARTBEAT_FILE, HEARTBEAT_S
 from server.settings import Settings
 from storage.indexer import Indexer
 from storage.paths import DataDirectory

@@ -14,14 +14,13 @@ import falcon.asgi
 import orjson
 
 from server.errors import error_item
+from server.heartbeat import HEARTBEAT_FILE
 from server.ingest import Ingest
 from server.space import HINT
 from storage.errors import UnknownStream
 from storage.scrub_tables import ScrubTables
 from storage.store import Store
 
-HEARTBEAT_FILE = "indexer.alive"
-HEARTBEAT_S = 1.0
 HEARTBEAT_STALE_S = 10.0  # a large commit may hold the indexer for some seconds
 FINDINGS_SHOWN_MAX = 20
 

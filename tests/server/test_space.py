@@ -11,8 +11,9 @@ import pytest
 from falcon.testing import ASGIConductor
 
 from server import errors
+from server.heartbeat import HEARTBEAT_FILE
 from server.ingest import Ingest
-from server.resources.health import HEARTBEAT_FILE, Ready
+from server.resources.health import Ready
 from server.resources.logs import Logs
 from server.settings import Settings
 from server.space import FreeSpace
