@@ -16,8 +16,8 @@ RECORDS = [
 @pytest.mark.parametrize(
     ("where", "counts"),
     [
-        (r'[:regex :message "connection lost by p[a-z]+\\d"]', 0),
-        (r'[:regex :message "connection kept by p[a-z]+\\d"]', 1),
+        (r'[:regex :message "connection lost by p[a-z]+r"]', 0),
+        (r'[:regex :message "connection kept by p[a-z]+r"]', 1),
         (r'[:regex :message "eer\\d+ of .*one-2"]', 1),
     ],
 )
@@ -32,7 +32,7 @@ def test_only_words_that_are_not_rare_are_counted(
     text = f"{{:where {where} :limit 500 :total true}}"
     with built_store([("main", RECORDS)]) as store:
         answer = store.query(text, syntax="edn")
-        assert len(counted) <= counts
+        assert len(counted) == counts
         if not counts:
             assert answer.total == RARE
         assert answer.total == store.oracle(text, syntax="edn").total
