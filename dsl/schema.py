@@ -10,11 +10,15 @@ from typing import Any, Final
 
 from dsl.aggregates import AGGREGATES
 from dsl.analysis import PARAM_NAME
+from dsl.analyze import STREAM_NAME
 from dsl.arithmetic import OPERANDS_MIN, SIGNATURES
 from dsl.keys import KEYS
 from dsl.limits import DEFAULT, Limits
 from dsl.operators import OPERATORS
+from dsl.operators.texts import TextPredicate
 from dsl.predicates import CLOGS
+from dsl.record import EVERY
+from dsl.time import UNITS_US
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 PATH: Final = "/v1/schema/query.json"
@@ -32,14 +36,14 @@ _ARGUMENTS: Final[dict[str, str]] = {
     "part": "predicate",
     "parts": "predicate",
     "percent": "number",
-    "most": "count",
+    "most": "most",
     "width": "width",
     "width_us": "width",
     "bounds": "bounds",
 }
 _NOT_WRITTEN: Final = frozenset(("op", "where"))
 _OPTIONS: Final[dict[str, tuple[str, str]]] = {  # how an option is written, and what it is
-    "alias": ("as", "field"),
+    "alias": ("as", "name"),
     "offset": ("offset", "width"),
     "offset_us": ("offset", "width"),
     "fill": ("fill", "flag"),
@@ -128,21 +132,17 @@ def _values(limits: Limits) -> Schema:
         "required": ["param"],
         "description": "a parameter, in templates only",
     }
-    tagged = {
-        "description": "a tagged literal, such as a time",
-        "type": "object",
-        "patternProperties": {"^#(inst|uuid|log/(duration|re|ip))$": {"type": "string"}},
-        "additionalProperties": False,
-        "minProperties": 1,
-        "maxProperties": 1,
-    }
-    scalar = [{"type": ["string", "number", "boolean"]}, _ref("tagged"), _ref("param")]
-    string = [{"type": "string"}, _ref("tagged"), _ref("param")]
+    scalar = [{"type": ["string", "number", "boolean"]}, _tagged("inst", "uuid"), _ref("param")]
+    name = {"type": "string", "maxLength": limits.field_characters_max}
+    duration = {"type": "string", "pattern": f"^([0-9]+({'|'.join(UNITS_US)}))+$"}
+    durations = [duration, _tagged("log/duration", content=duration), _ref("param")]
+    moment = {"type": "string", "pattern": "^(now|[0-9]{4})"}
     return {
         "param": param,
-        "tagged": tagged,
-        "field": {"type": "string", "maxLength": limits.field_characters_max},
-        "stream": {"type": "string", "maxLength": 100},
+        "field": {**name, "not": {"const": EVERY}},
+        "texts-of": {**name, "description": f'a field, or "{EVERY}" for every text of a record'},
+        "name": name,
+        "stream": {"type": "string", "pattern": rf"^(\*|{STREAM_NAME.pattern})$"},
         "value": {"anyOf": scalar},
         "end": {"anyOf": [{"type": "null"}, *scalar]},
         "values": {
@@ -151,13 +151,14 @@ def _values(limits: Limits) -> Schema:
                 _ref("param"),
             ]
         },
-        "text": {"anyOf": string},
-        "moment": {"anyOf": string},
-        "duration": {"anyOf": string},
+        "text": {"anyOf": [{"type": "string"}, _tagged("log/re", "log/ip"), _ref("param")]},
+        "moment": {"anyOf": [moment, _tagged("inst"), _ref("param")]},
+        "duration": {"anyOf": durations},
         "number": {"anyOf": [{"type": "number"}, _ref("param")]},
-        "width": {"anyOf": [{"type": ["string", "number"]}, _ref("tagged"), _ref("param")]},
+        "width": {"anyOf": [{"type": "number"}, *durations]},
         "bounds": {"type": "array", "items": _ref("number"), "minItems": 1},
         "count": {"anyOf": [{"type": "integer", "minimum": 0}, _ref("param")]},
+        "most": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": limits.top_max}, _ref("param")]},
         "flag": {"anyOf": [{"type": "boolean"}, _ref("param")]},
         "order": {
             "anyOf": [
@@ -179,7 +180,7 @@ def _predicates() -> Schema:
         least, most = operator.arguments
         fields = operator.node.model_fields
         made[f"[{operator.name}]"] = {
-            **_form(operator.name, fields, least, most),
+            **_form(operator.name, fields, least, most, every=issubclass(operator.node, TextPredicate)),
             "description": operator.summary,
         }
     clogs = {"field": _ref("field"), "operator": {"enum": list(CLOGS)}, "value": {}}
@@ -237,10 +238,12 @@ def _arguments(fields: Iterable[str]) -> int:
     return sum(field in _ARGUMENTS for field in fields)
 
 
-def _form(name: str, fields: Iterable[str], least: int, most: int | None) -> Schema:
-    """A vector: a name, arguments, and perhaps a map of options at the end."""
+def _form(name: str, fields: Iterable[str], least: int, most: int | None, *, every: bool = False) -> Schema:
+    """A vector: a name, arguments, and perhaps a map of options at the end; `every`: its field may be `*`."""
     written = [field for field in fields if field not in _NOT_WRITTEN]
     arguments = [_ARGUMENTS[field] for field in written if field in _ARGUMENTS]
+    if every:
+        arguments = ["texts-of" if argument == "field" else argument for argument in arguments]
     options = [_OPTIONS.get(field, (field, "count")) for field in written if field not in _ARGUMENTS]
     items: Sequence[Schema] = [_ref(argument) for argument in arguments]
     form: Schema = {"type": "array", "minItems": 1 + least}
@@ -252,6 +255,15 @@ def _form(name: str, fields: Iterable[str], least: int, most: int | None) -> Sch
         **form,
         "prefixItems": [{"const": name}, *items],
         "maxItems": 1 + min(most, len(items)),
+    }
+
+
+def _tagged(*tags: str, content: Schema | None = None) -> Schema:
+    """A tagged literal, such as `{"#inst": "2026-01-02T00:00:00Z"}`, with one of these tags."""
+    return {
+        **_map({f"#{tag}": content or {"type": "string"} for tag in tags}),
+        "minProperties": 1,
+        "maxProperties": 1,
     }
 
 

@@ -7,6 +7,7 @@ import jsonschema
 import orjson
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import queries
 
 from dsl.aggregates import AGGREGATES
@@ -80,6 +81,10 @@ def test_it_takes_any_query(query: Query) -> None:
         '{"where": ["=", "timestamp", {"#inst": "2026-01-02T00:00:00Z"}], "order-by": ["a", ["b", "desc"], ["c"]]}',
         '{"where": ["in", "level", {"param": "levels"}], "time": {"last": {"param": "w"}}, "limit": {"param": "n"}}',
         '{"time": {"around": "now-1h", "within": "5m"}}',
+        '{"from": ["*"], "time": {"last": {"#log/duration": "1h30m"}}, "where": ["match", "*", "x"]}',
+        '{"time": {"since": {"#inst": "2026"}, "until": "2026-01-02 10:00:00"}, "timeout": "5s"}',
+        '{"where": ["and", ["regex", "a", {"#log/re": "x"}], ["cidr", "a", {"#log/ip": "::1"}]]}',
+        '{"where": ["=", "a", {"#uuid": "x"}]}',
         '{"where": ["between", "a", null, 5], "time": {"since": "now-1d/d"}}',
         '{"where": ["phrase", "message", "a b", {"slop": 2}], "select": ["a"]}',
         '{"group-by": ["a", ["bucket", "timestamp", "5m", {"offset": "1m", "as": "x"}]], "having": [">", "count", 5]}',
@@ -102,6 +107,17 @@ def test_it_takes_every_way_of_writing(text):
         '{"where": ["=", "a"]}',
         '{"where": ["=", "a", 1, 2]}',
         '{"where": ["=", 5, 1]}',
+        '{"where": ["=", "*", 1]}',
+        '{"where": ["=", "a", {"#log/re": "x"}]}',
+        '{"where": ["match", "a", {"#inst": "2026-01-02"}]}',
+        '{"select": ["*"]}',
+        '{"from": "a b"}',
+        '{"time": {"last": "soon"}}',
+        '{"time": {"last": {"#uuid": "1h"}}}',
+        '{"time": {"since": "yesterday"}}',
+        '{"timeout": "5min"}',
+        '{"group-by": [["top", "a", 0]]}',
+        '{"group-by": [["bucket", "timestamp", {"#log/ip": "10.0.0.0/8"}]]}',
         '{"where": ["=", "a", [1]]}',
         '{"where": ["and", "a"]}',
         '{"where": ["not", ["exists", "a"], ["exists", "b"]]}',
@@ -133,3 +149,54 @@ def test_it_refuses_what_the_analysis_refuses(text):
     with pytest.raises(QueryError):
         parse(text, "json", unbound=True)
     assert not VALIDATOR.is_valid(orjson.loads(text))
+
+
+MISPLACED = [
+    None,
+    True,
+    0,
+    -1,
+    2.5,
+    "",
+    "*",
+    "1h",
+    "now",
+    [],
+    {},
+    ["and"],
+    ["=", "a", 1],
+    {"a": 1},
+    {"param": "x"},
+]
+MISPLACED += [
+    {"#inst": "2026-01-01"},
+    {"#log/re": "a"},
+    {"#log/duration": "5m"},
+    {"field": "a", "operator": "eq", "value": 1},
+]
+
+
+def places(value, path=()):
+    """Every place in plain data, as the way to it."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+@settings(max_examples=60, deadline=None)
+@given(queries, st.data())
+def test_it_takes_whatever_the_analysis_takes(query: Query, data: st.DataObject) -> None:
+    changed = orjson.loads(orjson.dumps(to_json(query)))
+    ways = list(places(changed))
+    if not ways:
+        return
+    *before, last = data.draw(st.sampled_from(ways))
+    inner = changed
+    for key in before:
+        inner = inner[key]
+    inner[last] = data.draw(st.sampled_from(MISPLACED))
+    try:
+        parse(orjson.dumps(changed).decode(), "json", unbound=True)
+    except QueryError:
+        return
+    VALIDATOR.validate(changed)
