@@ -9,15 +9,15 @@ import logging
 import os
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from storage.ahead import ahead
 from storage.catalog import Catalog
 from storage.errors import FrameDamaged
 from storage.format import FrameHeader, FrameRecords
@@ -26,9 +26,8 @@ from storage.scan import FrameDirectory
 
 log = logging.getLogger(__name__)
 
-SCATTERED_FRAMES_MIN = 64  # a page of records lies in fewer
-FEW_LINES_MAX = 16  # wanted of one frame: finding more one by one costs as much as finding all at once
-READERS = os.cpu_count() or 1
+BATCH_RAW_BYTES = 1 << 19  # 512 KiB, eight frames: 0.3 ms of work, for which handing it to a thread is little
+_OWN_BYTES = 64  # what one that is not there counts, so that a batch of such ends too
 FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
 
 
@@ -64,12 +63,18 @@ class SegmentData:
             self._fd = os.open(os.devnull, os.O_RDONLY)
         self.frames = FrameDirectory(self._fd, first)
         self._lock = threading.Lock()
-        self.damaged: set[int] = set()  # offsets of frames that could not be read
+        self._damaged: set[int] = set()  # offsets of frames that could not be read
 
     def find(self, number: int) -> FrameHeader | None:
         """The frame that holds a number."""
         with self._lock:
             return self.frames.find(number)
+
+    def tell(self, stream: str, header: FrameHeader, error: FrameDamaged) -> None:
+        """Write into the log, once, that a frame is damaged."""
+        if header.offset not in self._damaged:
+            self._damaged.add(header.offset)
+            log.error("stream %s: %s", stream, error.message)
 
     def __del__(self) -> None:
         if self._fd >= 0:
@@ -188,42 +193,39 @@ class StreamData:
         self._firsts = [segment.first for segment in segments]
         self._cache = cache
 
-    def fetch(self, numbers: Sequence[int], *, keep: bool = True) -> list[Stored | None]:
+    def fetch(self, numbers: Sequence[int]) -> list[Stored | None]:
         """The records of these numbers, in their order; None for one that cannot be read.
 
+        Their frames are kept for a while: what is near them is likely to be wanted soon.
+        """
+        found: dict[int, Stored] = {}
+        for swept in sweep(self.batches(sorted(numbers), keep=True)):
+            for number, time_us, line in zip(swept.numbers, swept.times_us, swept.lines, strict=True):
+                if line:
+                    found[number] = Stored(time_us, number, self._name, line)
+        return [found.get(number) for number in numbers]
+
+    def batches(self, numbers: Sequence[int], *, keep: bool = False) -> Iterator[Batch]:
+        """The frames that hold these numbers, as many together as are worth handing to a thread.
+
         Args:
-            numbers: The records.
+            numbers: Of records, rising.
             keep: Whether the frames are likely to be wanted again soon. Those of one who goes through everything would
                 only drive others out of the cache.
         """
-        found: list[Stored | None] = [None] * len(numbers)
-        groups = list(self._by_frame(numbers))
-        apart = [group for group in groups if not self._is_kept(group)]
-        if len(apart) < SCATTERED_FRAMES_MIN or READERS == 1:
-            self._read(groups, found, keep=keep)
-            return found
-        # Threads help where many frames are unpacked, because that lets go of the interpreter.
-        list(_readers().map(lambda at: self._read(groups[at::READERS], found, keep=keep), range(READERS)))
-        return found
-
-    def _is_kept(self, group: _FramePlaces) -> bool:
-        return self._cache.has((id(group.segment), group.header.offset))
-
-    def _by_frame(self, numbers: Sequence[int]) -> Iterator[_FramePlaces]:
-        """The frames that hold these numbers, each with the places of its numbers."""
-        current: _FramePlaces | None = None
-        for at in sorted(range(len(numbers)), key=numbers.__getitem__):
-            number = numbers[at]
-            if current is None or number >= current.header.until:
-                if current is not None:
-                    yield current
-                segment, header = self._frame_of(number)
-                current = None if header is None or segment is None else _FramePlaces(segment, header, [])
-                if current is None:
-                    continue
-            current.places.append((at, number))
-        if current is not None:
-            yield current
+        wanted: list[_Wanted] = []
+        size = at = 0
+        while at < len(numbers):
+            segment, header = self._frame_of(numbers[at])
+            until = at + 1 if header is None else bisect_left(numbers, header.until, at)
+            wanted.append(_Wanted(segment, header, numbers[at:until]))
+            at = until
+            size += _OWN_BYTES if header is None else header.raw_bytes
+            if size >= BATCH_RAW_BYTES:
+                yield Batch(self._name, wanted, self._cache, keep)
+                wanted, size = [], 0
+        if wanted:
+            yield Batch(self._name, wanted, self._cache, keep)
 
     def _frame_of(self, number: int) -> tuple[SegmentData | None, FrameHeader | None]:
         at = bisect_right(self._firsts, number) - 1
@@ -232,47 +234,89 @@ class StreamData:
         segment = self._segments[at]
         return segment, segment.find(number)
 
-    def _read(self, groups: Iterable[_FramePlaces], found: list[Stored | None], *, keep: bool) -> None:
-        """Put the records of frames in their places."""
-        for group in groups:
-            frame = self._frame(group.segment, group.header, keep=keep)
-            if frame is None:
-                continue
-            if len(group.places) > FEW_LINES_MAX:
-                frame.split()
-            for at, number in group.places:
-                i = number - frame.first
-                line = frame.line(i)
-                if line:
-                    found[at] = Stored(frame.times_us[i], number, self._name, line)
 
-    def _frame(self, segment: SegmentData, header: FrameHeader, *, keep: bool) -> FrameRecords | None:
-        key = (id(segment), header.offset)
-        frame = self._cache.get(key)
-        if frame is not None:
-            frame.split()  # whoever asks twice is likely to ask again: from now on every line is at hand
-            return frame
-        try:
-            frame = segment.frames.load(header)
-        except FrameDamaged as error:
-            if header.offset not in segment.damaged:
-                segment.damaged.add(header.offset)
-                log.error("stream %s: %s", self._name, error.message)  # noqa: TRY400  # the place says all
+class Swept(NamedTuple):
+    """Records of one frame.
+
+    Attributes:
+        stream: Theirs.
+        numbers: Of each, rising.
+        times_us: Of each; 0 where nothing can be read.
+        lines: The JSON of each but its time; nothing where it is gone or cannot be read.
+    """
+
+    stream: str
+    numbers: Sequence[int]
+    times_us: Sequence[int]
+    lines: Sequence[bytes]
+
+
+class _Wanted(NamedTuple):
+    """The numbers of records that are wanted of one frame; of none where there is no header."""
+
+    segment: SegmentData | None
+    header: FrameHeader | None
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames of one stream that are unpacked together, and what is wanted of each."""
+
+    _stream: str
+    _wanted: Sequence[_Wanted]
+    _cache: FrameCache
+    _keep: bool
+
+    def unpack(self) -> list[FrameRecords | None]:
+        """The frames; None for one that cannot be read. Most of it needs no lock of the interpreter's."""
+        frames = [self._kept(one) for one in self._wanted]
+        missing = [
+            i for i, frame in enumerate(frames) if frame is None and self._wanted[i].header is not None
+        ]
+        for segment, group in groupby(missing, lambda i: self._wanted[i].segment):
+            places = list(group)
+            headers = [header for i in places if (header := self._wanted[i].header) is not None]
+            assert segment is not None
+            for place, header, frame in zip(places, headers, segment.frames.load(headers), strict=True):
+                if isinstance(frame, FrameDamaged):
+                    segment.tell(self._stream, header, frame)
+                    continue
+                frames[place] = frame
+                if self._keep:
+                    key = (id(segment), header.offset)
+                    self._cache.put(key, segment, frame, header.raw_bytes + 60 * header.records)
+        return frames
+
+    def swept(self, frames: Sequence[FrameRecords | None]) -> Iterator[Swept]:
+        """What is wanted of the frames."""
+        for one, frame in zip(self._wanted, frames, strict=True):
+            numbers = one.numbers
+            if frame is not None:
+                first, times_us = frame.first, frame.times_us
+                places = [number - first for number in numbers]
+                try:
+                    lines = frame.pick(places)
+                except FrameDamaged as error:
+                    assert one.segment is not None
+                    assert one.header is not None
+                    one.segment.tell(self._stream, one.header, error)
+                else:
+                    yield Swept(self._stream, numbers, [times_us[i] for i in places], lines)
+                    continue
+            yield Swept(self._stream, numbers, [0] * len(numbers), [b""] * len(numbers))
+
+    def _kept(self, one: _Wanted) -> FrameRecords | None:
+        if one.header is None:
             return None
-        if keep:
-            self._cache.put(key, segment, frame, header.raw_bytes + 60 * header.records)
+        key = (id(one.segment), one.header.offset)
+        frame = self._cache.get(key) if self._cache.has(key) else None
+        if frame is not None and self._keep:
+            frame.split()  # whoever asks twice is likely to ask again: from now on every line is at hand
         return frame
 
 
-class _FramePlaces(NamedTuple):
-    """A frame, and what is wanted of it: places in the answer, and the numbers of the records there."""
-
-    segment: SegmentData
-    header: FrameHeader
-    places: list[tuple[int, int]]
-
-
-@lru_cache(maxsize=1)
-def _readers() -> ThreadPoolExecutor:
-    """Threads that read frames for any query."""
-    return ThreadPoolExecutor(READERS, thread_name_prefix="read-frames")
+def sweep(batches: Iterable[Batch]) -> Iterator[Swept]:
+    """The wanted records of batches, a frame at a time, in their order; those to come are unpacked meanwhile."""
+    for batch, frames in ahead(lambda batch: (batch, batch.unpack()), batches):
+        yield from batch.swept(frames)

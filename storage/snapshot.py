@@ -16,7 +16,7 @@ from tantivy import FieldType, Query
 
 from storage import index as ix
 from storage.catalog import Catalog
-from storage.datafiles import Stored, StreamData
+from storage.datafiles import Stored, StreamData, Swept, sweep
 from storage.errors import ResultTooLarge
 from storage.pruning import ANYTHING, Within
 from storage.queries import FieldQueries, all_of, any_of
@@ -26,7 +26,10 @@ from storage.tiers import TIER_RECORDS, Part, tiers, windows
 from storage.time_slots import between
 from storage.weight import NANOSECOND_S, PASSED_NS, Scale, weigh
 
-SCAN_CHUNK = 4096  # candidates looked at between two questions to the index
+SCAN_FIRST = 4096  # candidates that the index is asked for at first, so that reading them begins soon
+SCAN_CHUNK = (
+    16384  # and then at once: each question goes through all that match, and holds 150 bytes for each
+)
 
 
 @dataclass(slots=True)
@@ -230,29 +233,91 @@ class Snapshot:
         return found[:limit]
 
     def scan(self, query: Query) -> Iterator[list[Address]]:
-        """All records that match, by falling number, in chunks; their `time_us` is not filled in."""
-        after: int | None = None
+        """All records that match, in chunks, the highest numbers first; their `time_us` is not filled in."""
+        for chunk in self._numbers(query):
+            yield [Address(0, number, stream) for stream, numbers in chunk.items() for number in numbers]
+
+    def sweep(self, query: Query) -> Iterator[Swept]:
+        """All records that match, a frame at a time, in no promised order; those that cannot be read are counted.
+
+        It is for going through many: what comes next is searched and unpacked while the caller looks at what came.
+        """
+        found = sweep(
+            batch
+            for chunk in self._numbers(query)
+            for stream, numbers in chunk.items()
+            for batch in self._data[stream].batches(numbers)
+        )
         while True:
-            bounded = query
-            if after is not None:
-                if after == 0:
-                    return
-                bounded = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, 0, after - 1)])
-            found = self._ordered(bounded, SCAN_CHUNK + 1, ix.NUMBER, oldest_first=False, time_us=0)
-            if len(found) <= SCAN_CHUNK:
-                yield found
+            self.check_deadline()
+            begun_s, index_s = time.perf_counter(), self.work.index_s
+            swept = next(found, None)
+            self.work.fetch_s += time.perf_counter() - begun_s - (self.work.index_s - index_s)
+            if swept is None:
+                return
+            if not all(swept.lines):
+                swept = self._readable(swept)
+            self.work.fetched += len(swept.lines)
+            self.work.fetched_bytes += sum(map(len, swept.lines))
+            yield swept
+
+    def _readable(self, swept: Swept) -> Swept:
+        """Those that could be read; the others are noted."""
+        places = [i for i, line in enumerate(swept.lines) if line]
+        self._unreadable.update(
+            (swept.stream, number)
+            for number, line in zip(swept.numbers, swept.lines, strict=True)
+            if not line
+        )
+        return Swept(
+            swept.stream,
+            [swept.numbers[i] for i in places],
+            [swept.times_us[i] for i in places],
+            [swept.lines[i] for i in places],
+        )
+
+    def _numbers(self, query: Query) -> Iterator[dict[str, list[int]]]:
+        """The numbers of all records that match, by stream, each rising; in chunks, those of the highest first."""
+        if self._whole is None:
+            return
+        bounded, size = query, SCAN_FIRST
+        while True:
+            hits = self._highest(bounded, size + 1)
+            if len(hits) <= size:
+                yield self._by_stream(hits)
                 return
             # Records of several streams may share the last number: leave all of it to the next chunk, unless it
             # is all there is.
-            edge = found[-1].number
-            chunk = [address for address in found if address.number != edge]
-            if not chunk:
+            edge = int(hits[-1][0])
+            if hits[0][0] == edge:
                 at_edge = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, edge, edge)])
-                chunk = self._ordered(at_edge, len(self._data), ix.NUMBER, oldest_first=False, time_us=0)
-                after = edge
+                yield self._by_stream(self._highest(at_edge, len(self._data)))
+                edge -= 1
+                if edge < 0:
+                    return
             else:
-                after = edge + 1
-            yield chunk
+                while hits[-1][0] == edge:
+                    hits.pop()
+                yield self._by_stream(hits)
+            bounded = all_of([query, self._range(ix.NUMBER, FieldType.Unsigned, 0, edge)])
+            size = SCAN_CHUNK
+
+    def _highest(self, query: Query, limit: int) -> list[tuple[Any, tantivy.DocAddress]]:
+        """The highest numbers of all that match, falling, each with its place in the index."""
+        limit = min(limit, max(self.records, 1))  # the engine makes room for as many at once
+        found = self._search(
+            self._whole, query, limit, count=False, order_by_field=ix.NUMBER, order=tantivy.Order.Desc
+        )
+        return list(found.hits)
+
+    def _by_stream(self, hits: Sequence[tuple[Any, tantivy.DocAddress]]) -> dict[str, list[int]]:
+        assert self._whole is not None
+        if len(self._whole.owners) == 1:
+            return {self._whole.owners[0]: [number for number, _ in reversed(hits)]}
+        numbers: dict[str, list[int]] = {}
+        for number, place in reversed(hits):
+            numbers.setdefault(self._whole.stream_of(place), []).append(number)
+        return numbers
 
     @property
     def incomplete(self) -> str | None:
@@ -270,12 +335,10 @@ class Snapshot:
         """
         self.stop.check()
 
-    def fetch(self, addresses: Iterable[Address], *, keep: bool = True) -> list[Stored]:
+    def fetch(self, addresses: Iterable[Address]) -> list[Stored]:
         """The records at these addresses, in their order; those that cannot be read are left out and counted.
 
-        Args:
-            addresses: The records.
-            keep: Whether others near them are likely to be wanted soon.
+        It is for a page: others near them are likely to be wanted soon.
         """
         self.check_deadline()
         begun_s = time.perf_counter()
@@ -283,7 +346,7 @@ class Snapshot:
         out: list[Stored | None] = [None] * len(wanted)
         for stream in {address.stream for address in wanted}:
             places = [i for i, address in enumerate(wanted) if address.stream == stream]
-            stored = self._data[stream].fetch([wanted[i].number for i in places], keep=keep)
+            stored = self._data[stream].fetch([wanted[i].number for i in places])
             for i, record in zip(places, stored, strict=True):
                 out[i] = record
         found = [record for record in out if record is not None]

@@ -10,6 +10,7 @@ from dsl.operators.base import Compiler, Evaluator, Operator, Pair
 from dsl.operators.not_ import Not
 from dsl.operators.not_equal import NotEqual, as_equal
 from dsl.operators.pairs import conjunction
+from dsl.patterns.pieces import Needs
 from dsl.record import Matcher, Record
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ def evaluate_and(node: And, evaluator: Evaluator) -> Matcher:
     return match
 
 
+def needs_and(node: And, of: Callable[[Predicate], Needs]) -> Needs:
+    """What each part needs."""
+    return tuple(clause for part in node.parts for clause in of(part))
+
+
 AND = Operator(
     name="and",
     signature="[:and predicate…]",
@@ -76,4 +82,5 @@ AND = Operator(
     write=write_and,
     compile=compile_and,
     evaluate=evaluate_and,
+    needs=needs_and,
 )

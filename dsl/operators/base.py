@@ -146,6 +146,7 @@ class Operator(Generic[N]):
         write: from a node to the arguments.
         compile: what the index is asked.
         evaluate: the same as a plain function.
+        needs: texts that are in the strings of every record that it holds for, by those of its parts; None is none.
     """
 
     name: str
@@ -158,3 +159,4 @@ class Operator(Generic[N]):
     write: Callable[[N, Callable[[Predicate], Form]], Sequence[Form]]
     compile: Callable[[N, Compiler], Pair]
     evaluate: Callable[[N, Evaluator], Matcher]
+    needs: Callable[[N, Callable[[Predicate], Needs]], Needs] | None = None

@@ -1,14 +1,15 @@
 """`[:glob f "/api/*/users"]`: one whole string of the field is like the glob, case kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from dsl.analysis import WRONG, Analysis, WrongType
 from dsl.forms import Form
-from dsl.nodes import is_open
+from dsl.nodes import Predicate, is_open
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
-from dsl.operators.texts import TextPredicate, build_text, write_text
+from dsl.operators.texts import TextPredicate, build_text, needs_in, write_text
 from dsl.patterns.glob import BadGlob, read_glob
+from dsl.patterns.pieces import Needs
 from dsl.patterns.regex import checked, searcher
 from dsl.record import Matcher, some_string
 
@@ -43,6 +44,11 @@ def evaluate_glob(node: Glob, _: Evaluator) -> Matcher:
     return some_string(node.field, searcher(read_glob(node.text).expression))
 
 
+def needs_glob(node: Glob, _: Callable[[Predicate], Needs]) -> Needs:
+    """The texts between its wildcards."""
+    return needs_in(node.field, read_glob(node.text).needs)
+
+
 _build = build_text(Glob)
 
 GLOB = Operator(
@@ -56,4 +62,5 @@ GLOB = Operator(
     write=write_text,
     compile=compile_glob,
     evaluate=evaluate_glob,
+    needs=needs_glob,
 )

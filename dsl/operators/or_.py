@@ -8,6 +8,7 @@ from dsl.forms import Form
 from dsl.nodes import Predicate
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
 from dsl.operators.pairs import disjunction
+from dsl.patterns.pieces import Needs, either
 from dsl.record import Matcher, Record
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def evaluate_or(node: Or, evaluator: Evaluator) -> Matcher:
     return match
 
 
+def needs_or(node: Or, of: Callable[[Predicate], Needs]) -> Needs:
+    """One of what the parts need, if each needs something."""
+    needs = [of(part) for part in node.parts]
+    return either(needs) if all(needs) and needs else ()
+
+
 OR = Operator(
     name="or",
     signature="[:or predicate…]",
@@ -63,4 +70,5 @@ OR = Operator(
     write=write_or,
     compile=compile_or,
     evaluate=evaluate_or,
+    needs=needs_or,
 )

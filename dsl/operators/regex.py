@@ -1,13 +1,14 @@
 r"""`[:regex f "^GET .* 5\\d\\d$"]`: the regular expression is found in one whole string of the field, case kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from dsl.analysis import WRONG, Analysis, WrongType
 from dsl.forms import Form
-from dsl.nodes import is_open
+from dsl.nodes import Predicate, is_open
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
-from dsl.operators.texts import TextPredicate, build_tagged, write_text
+from dsl.operators.texts import TextPredicate, build_tagged, needs_in, write_text
+from dsl.patterns.pieces import Needs
 from dsl.patterns.regex import checked, searcher
 from dsl.patterns.required import required
 from dsl.record import Matcher, some_string
@@ -37,6 +38,11 @@ def evaluate_regex(node: Regex, _: Evaluator) -> Matcher:
     return some_string(node.field, searcher(node.text))
 
 
+def needs_regex(node: Regex, _: Callable[[Predicate], Needs]) -> Needs:
+    """The texts that it requires."""
+    return needs_in(node.field, required(node.text))
+
+
 _build = build_tagged(Regex, "log/re")
 
 REGEX = Operator(
@@ -50,4 +56,5 @@ REGEX = Operator(
     write=write_text,
     compile=compile_regex,
     evaluate=evaluate_regex,
+    needs=needs_regex,
 )

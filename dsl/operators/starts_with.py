@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dsl.operators.base import Compiler, Evaluator, Operator, Pair
-from dsl.operators.texts import TextPredicate, build_text, write_text
+from dsl.operators.texts import TextPredicate, build_text, needs_text, write_text
 from dsl.record import Matcher, some_string
 
 
@@ -35,4 +35,5 @@ STARTS_WITH = Operator(
     write=write_text,
     compile=compile_starts_with,
     evaluate=evaluate_starts_with,
+    needs=needs_text,
 )

@@ -6,6 +6,8 @@ from typing import TypeVar
 from dsl.analysis import WRONG, Analysis, WrongType, described, field_form, tagged
 from dsl.forms import Form
 from dsl.nodes import Open, Predicate, is_open
+from dsl.patterns.pieces import Needs, Piece
+from dsl.record import NUMBER, STREAM, TIMESTAMP
 
 
 class TextPredicate(Predicate):
@@ -59,6 +61,16 @@ def has_words(analysis: Analysis, text: str, form: Form) -> bool:
     hint = "a word is letters and digits; for signs use :contains"
     analysis.wrong("no-words", f"no word in {described(form)}", form, hint)
     return False
+
+
+def needs_text(node: TextPredicate, _: Callable[[Predicate], Needs]) -> Needs:
+    """The text itself."""
+    return needs_in(node.field, ((Piece(node.text),),))
+
+
+def needs_in(field: str, needs: Needs) -> Needs:
+    """What a string of a field needs, where that is among what is stored as the record came."""
+    return () if field in {TIMESTAMP, STREAM, NUMBER} else needs
 
 
 def write_text(node: TextPredicate, _: Callable[[Predicate], Form]) -> Sequence[Form]:

@@ -60,6 +60,20 @@ def clauses(needs: Iterable[Clause]) -> Needs:
     return tuple(clause for clause in distinct if clause in best)
 
 
+def either(needs: Iterable[Needs]) -> Needs:
+    """What is needed where one of some needs, none of them empty, is met: the most telling clause of each, together."""
+    chosen: dict[Piece, None] = {}
+    for clauses_of_one in needs:
+        clause: Clause = max(clauses_of_one, key=least)
+        chosen.update(dict.fromkeys(clause))
+    return (tuple(chosen),) if len(chosen) <= ALTERNATIVES_MAX else ()
+
+
+def least(clause: Clause) -> int:
+    """The length of the shortest piece of a clause: the greater, the more it tells."""
+    return min(len(piece.text) for piece in clause)
+
+
 def _cut(piece: Piece) -> Piece:
     if len(piece.text) <= _PIECE_CHARACTERS_MAX:
         return piece

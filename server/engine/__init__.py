@@ -19,6 +19,7 @@ from dsl.errors import Mistake, QueryError
 from dsl.evaluate import matches
 from dsl.explain import defaults_of, rewrites_of, take_flag
 from dsl.limits import DEFAULT, Limits
+from dsl.needed import may_hold
 from dsl.parse import parse, read_form
 from dsl.printer import query_hash, to_edn, to_json
 from dsl.table import empty
@@ -299,7 +300,14 @@ class Engine:
         check = matches(query.where, analyse, now_us)
         upper, lower = compile_predicate(query.where, snapshot.queries, now_us)
         if query.time is None:
-            return Matching(snapshot, upper, lower, check, all_of_time=query.where is None)
+            return Matching(
+                snapshot,
+                upper,
+                lower,
+                check,
+                all_of_time=query.where is None,
+                may_hold=may_hold(query.where),
+            )
         low_us, high_us = query.time.resolve(now_us)
         within, _ = snapshot.queries.instants(low_us, high_us)
         everything, _ = snapshot.queries.all()
@@ -311,6 +319,7 @@ class Engine:
             upper if exact else all_of([within, lower]),
             check,
             all_of_time=query.where is None,
+            may_hold=may_hold(query.where),
         )
 
 

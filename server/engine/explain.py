@@ -6,7 +6,6 @@ Everything here is plain data for `POST /v1/explain`; its shape is written down 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from dsl.record import TIMESTAMP
 from dsl.time import format_instant
 from server.engine.columns import NotNative, column
 from server.engine.groups import why_not
-from server.engine.matching import Matching, record_of
+from server.engine.matching import Matching
 from storage.catalog import SegmentEntry
 from storage.errors import QueryTimeout
 from storage.format import FRAME_RAW_BYTES_TARGET
@@ -314,7 +313,7 @@ def checked_of(query: Query, matching: Matching | None, now_us: int) -> dict[str
     held = [0] * len(tests)
     read, whole = 0, True
     try:
-        for record in _candidates(matching):
+        for record in matching.candidates():
             read += 1
             for place, test in enumerate(tests):
                 held[place] += test(record)
@@ -322,14 +321,3 @@ def checked_of(query: Query, matching: Matching | None, now_us: int) -> dict[str
         whole = False
     checked = [{"form": step.text, "held": one, "of": read} for step, one in zip(doubtful, held, strict=True)]
     return {"matching": held[0] if whole else None, "checked": checked}
-
-
-def _candidates(matching: Matching) -> Iterator[Any]:
-    for addresses in matching.snapshot.scan(matching.upper):
-        for start in range(0, len(addresses), _PIECE):
-            for stored in matching.snapshot.fetch(addresses[start : start + _PIECE]):
-                matching.snapshot.check_deadline()
-                yield record_of(stored)
-
-
-_PIECE = 256  # records in memory at once

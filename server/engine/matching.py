@@ -36,6 +36,7 @@ class Matching:
         upper: Matches at least them.
         lower: Matches at most them.
         check: Decides for a record between the two.
+        may_hold: Tells of a stored line whether its record may pass the check; None where that cannot be told.
         all_of_time: Whether they are all records of the snapshot's time.
     """
 
@@ -44,6 +45,7 @@ class Matching:
     lower: Query
     check: Check
     all_of_time: bool = False
+    may_hold: Callable[[bytes], bool] | None = None
 
     @property
     def exact(self) -> bool:
@@ -68,6 +70,12 @@ class Matching:
     def weighed(self) -> Iterator[tuple[Record, int]]:
         """All of them with the bytes of each, in no promised order."""
         return self._checked(self.upper, trusted=self.exact)
+
+    def candidates(self) -> Iterator[Record]:
+        """All records that the index cannot rule out, whether they satisfy the condition or not."""
+        for record, _ in self._checked(self.upper, trusted=True):
+            self.snapshot.check_deadline()
+            yield record
 
     def addresses(self) -> Iterator[Address]:
         """Where all of them are; the times are not filled in."""
@@ -123,18 +131,23 @@ class Matching:
         return found[:limit], None
 
     def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[tuple[Record, int]]:
-        for addresses in self.snapshot.scan(query):
-            for piece in _pieces(addresses):
-                for stored in self.snapshot.fetch(piece, keep=False):
-                    record = record_of(stored)
-                    if not trusted:
-                        self.snapshot.check_deadline()
-                    if trusted or self.check(record):
-                        yield record, len(stored.line)
+        check, check_deadline = self.check, self.snapshot.check_deadline
+        may_hold = None if trusted else self.may_hold
+        for stream, numbers, times_us, lines in self.snapshot.sweep(query):
+            for number, time_us, line in zip(numbers, times_us, lines, strict=True):
+                if may_hold is not None and not may_hold(line):
+                    continue
+                record = Record(time_us, stream, number, orjson.loads(line))
+                if not trusted:
+                    check_deadline()
+                if trusted or check(record):
+                    yield record, len(line)
 
     def _holds(self, stored: Stored) -> bool:
         """Check one record, if there is time: of a condition with a thousand parts each takes milliseconds."""
         self.snapshot.check_deadline()
+        if self.may_hold is not None and not self.may_hold(stored.line):
+            return False
         return self.check(record_of(stored))
 
 

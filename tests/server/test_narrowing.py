@@ -46,7 +46,7 @@ def test_pages_are_those_of_a_sort_of_all(built, direction, where):
 
 def test_few_records_are_read(built, monkeypatch):
     read = []
-    real = matching.record_of
-    monkeypatch.setattr(matching, "record_of", lambda stored: read.append(1) or real(stored))
+    real = matching.Record
+    monkeypatch.setattr(matching, "Record", lambda *fields: read.append(1) or real(*fields))
     built.engine.query("{:order-by [[:v :desc]] :limit 20}")
     assert 20 < len(read) < 600

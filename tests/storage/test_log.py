@@ -52,7 +52,7 @@ def read_all(stream):
         directory = FrameDirectory(fd, first)
         for header in frames(fd, verify=True, expect=first):
             if isinstance(header, FrameHeader):
-                records = directory.load(header)
+                [records] = directory.load([header])
                 for i, line in enumerate(records.lines):
                     assert records.first + i not in found
                     found[records.first + i] = line
