@@ -13,7 +13,8 @@ from rich.console import Console
 from dsl.errors import QueryError
 from server.cli.common import Failure, client_failures, counted, format_option, url_option, visible, warn
 from server.cli.refusals import refusals_shown
-from server.cli.saved import RULES, author, content_type, document_path, print_versions, restore_version
+from server.cli.saved import RULES, content_type, document_path
+from server.cli.saved_commands import Saved, add_saved_commands
 from server.cli.table import print_table
 from server.client import Client
 
@@ -64,64 +65,17 @@ def list_rules(*, form: str, url: str) -> None:
     click.echo(counted(len(rows), "rule"))
 
 
-@rules.command
-@click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="An old version, also of one that was deleted.")
-@click.option("--format", "form", type=click.Choice(["edn", "json"]), default="edn", show_default=True)
-@url_option
-def show(*, name: str, version: int | None, form: str, url: str) -> None:
-    """Print a rule as it was saved; with --format json also how it stands."""
-    parameters = [] if version is None else [("version", str(version))]
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("GET", document_path(RULES, name), parameters=parameters)
-    if found.get("deleted"):
-        raise Failure(f"version {found['version']} is the deletion of {name}")
-    click.echo(found["text"] if form == "edn" else orjson.dumps(found, option=orjson.OPT_INDENT_2))
-
-
-@rules.command
-@click.argument("name")
-@click.argument("file", type=click.File("rb"))
-@click.option("--if-version", type=click.IntRange(1), help="Only if this is the newest version.")
-@click.option("--json", "as_json", is_flag=True, help="The file is JSON, not EDN.")
-@url_option
-def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url: str) -> None:
-    """Save a rule from a file; - is standard input."""
-    headers = {**content_type(as_json=as_json), **author()}
-    if if_version is not None:
-        headers["If-Match"] = f'"{if_version}"'
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("PUT", document_path(RULES, name), body=file.read(), headers=headers)
-    click.echo(f"saved {found['name']}, version {found['version']}")
-    warn(found["warnings"])
-
-
-@rules.command
-@click.argument("name")
-@format_option
-@url_option
-def versions(*, name: str, form: str, url: str) -> None:
-    """List the versions of a rule, the newest first."""
-    print_versions(RULES, name, form=form, url=url)
-
-
-@rules.command
-@click.argument("name")
-@click.argument("version", type=click.IntRange(1))
-@url_option
-def restore(*, name: str, version: int, url: str) -> None:
-    """Save an old version again, as the newest."""
-    warn(restore_version(RULES, name, version, url=url)["warnings"])
-
-
-@rules.command
-@click.argument("name")
-@url_option
-def delete(*, name: str, url: str) -> None:
-    """Delete a rule: its alerts end; its versions stay and can be restored."""
-    with client_failures(), refusals_shown(), Client(url) as client:
-        client.call("DELETE", document_path(RULES, name), headers=author())
-    click.echo(f"deleted {name}")
+add_saved_commands(
+    rules,
+    Saved(
+        root=RULES,
+        noun="rule",
+        as_json=lambda found: found,
+        json_help="; with --format json also how it stands",
+        first_version=1,
+        delete_help=": its alerts end",
+    ),
+)
 
 
 @rules.command("try")

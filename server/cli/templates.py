@@ -1,22 +1,15 @@
 """`klomp templates`: the saved templates of a server: list, show, save, delete, and their versions."""
 
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 import orjson
 from rich.console import Console
 
-from server.cli.common import Failure, client_failures, counted, format_option, url_option
-from server.cli.refusals import refusals_shown
+from server.cli.common import client_failures, counted, format_option, url_option
 from server.cli.run import run
-from server.cli.saved import (
-    TEMPLATES,
-    author,
-    content_type,
-    document_path,
-    print_versions,
-    restore_version,
-)
+from server.cli.saved import TEMPLATES
+from server.cli.saved_commands import Saved, add_saved_commands
 from server.cli.table import print_table
 from server.client import Client
 
@@ -61,67 +54,17 @@ def list_templates(*, form: str, url: str) -> None:
     click.echo(counted(len(rows), "template"))
 
 
-@templates.command
-@click.argument("name")
-@click.option("--version", type=click.IntRange(0), help="An old version, also of one that was deleted.")
-@click.option("--format", "form", type=click.Choice(["edn", "json"]), default="edn", show_default=True)
-@url_option
-def show(*, name: str, version: int | None, form: str, url: str) -> None:
-    """Print a template as it was saved."""
-    parameters = [] if version is None else [("version", str(version))]
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("GET", document_path(TEMPLATES, name), parameters=parameters)
-    if found.get("deleted"):
-        raise Failure(f"version {found['version']} is the deletion of {name}")
-    click.echo(
-        found["text"] if form == "edn" else orjson.dumps(found["template"], option=orjson.OPT_INDENT_2)
-    )
-
-
-@templates.command
-@click.argument("name")
-@click.argument("file", type=click.File("rb"))
-@click.option("--if-version", type=click.IntRange(0), help="Only if this is the newest version.")
-@click.option("--json", "as_json", is_flag=True, help="The file is JSON, not EDN.")
-@url_option
-def put(*, name: str, file: BinaryIO, if_version: int | None, as_json: bool, url: str) -> None:
-    """Save a template from a file; - is standard input."""
-    headers = {**content_type(as_json=as_json), **author()}
-    if if_version is not None:
-        headers["If-Match"] = f'"{if_version}"'
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("PUT", document_path(TEMPLATES, name), body=file.read(), headers=headers)
-    click.echo(f"saved {found['name']}, version {found['version']}")
-
-
-@templates.command
-@click.argument("name")
-@url_option
-def delete(*, name: str, url: str) -> None:
-    """Delete a template; its versions stay and can be restored."""
-    with client_failures(), refusals_shown(), Client(url) as client:
-        found = client.call("DELETE", document_path(TEMPLATES, name), headers=author())
-    click.echo(f"deleted {name}; klomp templates restore {name} {found['version'] - 1} brings it back")
-
-
-@templates.command
-@click.argument("name")
-@format_option
-@url_option
-def versions(*, name: str, form: str, url: str) -> None:
-    """List the versions of a template, the newest first."""
-    print_versions(TEMPLATES, name, form=form, url=url)
-
-
-@templates.command
-@click.argument("name")
-@click.argument("version", type=click.IntRange(0))
-@url_option
-def restore(*, name: str, version: int, url: str) -> None:
-    """Save an old version again, as the newest."""
-    restore_version(TEMPLATES, name, version, url=url)
-
-
+add_saved_commands(
+    templates,
+    Saved(
+        root=TEMPLATES,
+        noun="template",
+        as_json=lambda found: found["template"],
+        json_help="",
+        first_version=0,
+        delete_help="",
+    ),
+)
 templates.add_command(run)
 
 

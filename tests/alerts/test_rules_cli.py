@@ -53,7 +53,9 @@ def test_a_rule_is_tried_replayed_saved_listed_shown_and_deleted(klomp, server):
     assert "fired 1 time" in klomp("rules", "replay", "errors", "--since", "-2m")
     assert "1 " in klomp("rules", "versions", "errors")
     assert klomp("rules", "restore", "errors", "1") == "restored errors, now version 1\n"
-    assert klomp("rules", "delete", "errors") == "deleted errors\n"
+    assert (
+        klomp("rules", "delete", "errors") == "deleted errors; klomp rules restore errors 1 brings it back\n"
+    )
     assert "0 rules" in klomp("rules", "list")
 
 

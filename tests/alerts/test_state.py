@@ -75,7 +75,7 @@ class Model:
 
 
 @given(runs, durations, durations)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_states_are_those_of_the_model(run, for_us, keep_us):
     times, at_us = [], NOW_US
     for gap_us, _ in run:
@@ -103,7 +103,7 @@ def test_states_are_those_of_the_model(run, for_us, keep_us):
 
 
 @given(runs, durations, durations, st.sampled_from([None, MINUTE_US, 5 * MINUTE_US]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_each_firing_is_told_once_its_end_once_and_nothing_too_soon(run, for_us, keep_us, repeat_us):
     channels = {"chat": Resend(repeat_us), "alertmanager": Resend(MINUTE_US, MINUTE_US)}
     alerts, at_us = {}, NOW_US

@@ -118,7 +118,7 @@ def test_total_counts_all_whatever_the_page() -> None:
     assert second.total == 5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows, st.lists(records, max_size=12, unique_by=lambda one: (one.stream, one.number)), st.integers(1, 4)
 )

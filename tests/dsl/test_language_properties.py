@@ -215,7 +215,7 @@ def test_what_a_predicate_reads_back_as_holds_for_the_same_records(
     assert holds(again, record) is holds(predicate, record)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(queries, st.lists(records, max_size=6))
 def test_every_query_is_answered(query: Query, found: list[Record]) -> None:
     try:

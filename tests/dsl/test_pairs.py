@@ -78,7 +78,7 @@ parts = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(parts)
 def test_the_answer_lies_between_lower_and_upper(predicate: Predicate) -> None:
     upper, lower = compile_predicate(predicate, FEW, NOW_US)

@@ -271,7 +271,7 @@ def opened(form):
     return parse(print_form(form), unbound=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(queries, st.integers(0, 30))
 def test_any_value_of_any_query_can_be_a_parameter(query, place):
     form = to_form(query)

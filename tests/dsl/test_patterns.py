@@ -55,7 +55,7 @@ def expressions(draw: Any) -> tuple[str, str]:
 
 
 @given(expressions(), texts)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_what_an_expression_is_found_in_has_what_it_needs(pair: tuple[str, str], other: str) -> None:
     text, expression = pair
     needs = required(expression)
@@ -65,7 +65,7 @@ def test_what_an_expression_is_found_in_has_what_it_needs(pair: tuple[str, str],
 
 
 @given(st.text(st.sampled_from("ab\\QEdzA.*+?^$|()[]{}:imsU-P<>,1x é"), max_size=20), texts)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_any_expression_that_is_one_says_no_more_than_it_needs(expression: str, text: str) -> None:
     try:
         find = searcher(expression)
@@ -156,7 +156,7 @@ globs = st.lists(
 
 
 @given(globs, st.text(st.sampled_from("abcdé日\n*[].^"), max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_globs_are_like_a_plain_implementation(glob: str, text: str) -> None:
     read = read_glob(glob)
     assert searcher(read.expression)(text) == like(glob, text)
@@ -164,7 +164,7 @@ def test_globs_are_like_a_plain_implementation(glob: str, text: str) -> None:
 
 
 @given(st.data(), texts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_globs_made_of_a_text_need_what_it_has(data: Any, text: str) -> None:
     try:
         read = read_glob(patterns.glob(data.draw, text))
@@ -185,7 +185,7 @@ def distance(word: str, other: str) -> int:
 
 
 @given(words, words, st.integers(1, 2))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_words_are_near_as_a_plain_implementation_says(word: str, other: str, most: int) -> None:
     assert is_near(word, other, most) == (distance(word, other) <= most)
 
@@ -220,7 +220,7 @@ some_words = st.sampled_from(["a", "ab", "abc", "b", "c"])
     st.integers(0, 6),
     st.booleans(),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_words_are_scattered_as_a_plain_implementation_says(
     wanted: list[str], found: list[str], slop: int, prefix: bool
 ) -> None:
@@ -261,7 +261,7 @@ ADVERSE = ["a" * 3000, "é" * 1000 + "!", "a!" * 1000]
 
 
 @given(BLOW_UPS, st.sampled_from(["", "(?s)^", "(x+x+)+y|"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_an_expression_that_would_blow_up_is_refused_or_answered(expression: str, before: str) -> None:
     text = '{:where [:regex :m "' + (before + expression).replace("\\", "\\\\") + '"]}'
     query = None
@@ -282,7 +282,7 @@ def test_an_expression_that_would_blow_up_is_refused_or_answered(expression: str
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_text_upsets_the_reading_of_patterns(text: str) -> None:
     required(text)
     found: list[BadPattern | BadGlob] = []

@@ -67,7 +67,7 @@ def test_it_takes_the_json_of_the_documentation():
     assert found >= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(queries)
 def test_it_takes_any_query(query: Query) -> None:
     VALIDATOR.validate(orjson.loads(orjson.dumps(to_json(query))))

@@ -109,13 +109,13 @@ def check(text):
     assert again == made
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pieces)
 def test_any_map_is_a_template_or_mistakes(text):
     check(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(declared, wild)
 def test_any_declaration_is_one_or_mistakes(spec, value):
     check(f"{{:params {{?p {spec}}} :query {{:where [:and [:= :a ?p] [:in :a {value}]]}}}}")
@@ -133,7 +133,7 @@ def right_or_told(name, bind):
     assert query is None or parse(to_edn(query)) == query
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([*RIGHT]), wild)
 def test_any_value_is_bound_or_refused(name, text):
     try:
@@ -143,7 +143,7 @@ def test_any_value_is_bound_or_refused(name, text):
     right_or_told(name, lambda: bound(**{name: text}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([*RIGHT]), st.lists(st.text(max_size=12), max_size=3))
 def test_any_text_is_bound_or_refused(name, texts):
     given = {

@@ -251,7 +251,7 @@ class Crash(BaseException):
     """The process ends between sending and writing that down."""
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_whatever_happens_the_last_word_on_each_alert_arrives_last(tmp_path_factory, monkeypatch, steps):
     """At least once, in order: what a receiver heard last of an alert is its state, once the channel works again."""

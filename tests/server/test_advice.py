@@ -183,7 +183,7 @@ names = st.sampled_from(["a", "b.c", "b", "d"])
 scalars = st.sampled_from([1, 2.5, "x", True])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["a", "b.c", "d"]), scalars, min_size=1), min_size=1, max_size=4

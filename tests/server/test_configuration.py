@@ -91,7 +91,7 @@ def save(configuration, channels):
     return made, documents
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHANNELS)
 def test_what_is_exported_changes_nothing_and_tells_no_secret(configuration, channels):
     made, documents = save(configuration, channels)
@@ -107,7 +107,7 @@ def test_what_is_exported_changes_nothing_and_tells_no_secret(configuration, cha
     assert len(plan.steps) == len(files)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHANNELS, CHANNELS)
 def test_a_plan_leads_to_what_the_files_say(configuration, before, after):
     made, documents = save(configuration, after)

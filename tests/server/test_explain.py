@@ -88,7 +88,7 @@ def holding(store, form, streams, since, until):
 
 
 def test_what_is_said_before_is_what_happens(store):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(queries)
     def check(query: Query):
         check_said(store, query.model_copy(update={"from_": ("app", "web")}))

@@ -64,7 +64,7 @@ def expected(records, path):
     return having, dict(kinds), counts
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(records, min_size=1, max_size=8), min_size=1, max_size=3),
     st.sampled_from([None, '[:= :level "error"]', "[:exists :ms]", "[:>= :http.status 100]"]),

@@ -165,7 +165,7 @@ def ask(store, text, syntax):
 
 
 def test_any_text_is_answered_or_has_its_mistakes_named(store):
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     @given(texts, st.sampled_from(["edn", "json"]))
     @example('{:where [:regex :message "(a|aa)+$"]}', "edn")
     def check(text, syntax):
@@ -193,7 +193,7 @@ def client(store):
 
 
 def test_any_body_gets_an_answer_that_names_what_is_wrong(client):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.binary(max_size=60) | texts.map(lambda text: text.encode("utf-8", "surrogatepass")),
         st.sampled_from(["application/edn", "application/json", "text/plain", "x/y"]),

@@ -96,7 +96,7 @@ def rows(built: BuiltStore, text: str, cores: Cores) -> tuple[Any, Any]:
     st.lists(st.lists(records, min_size=1, max_size=12), min_size=1, max_size=4),
     st.lists(queries, min_size=4),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_asked_as_several_every_answer_is_what_it_is_asked_as_one(batches: Any, asked: Any) -> None:
     one, three = all_idle(1), all_idle(3)
     with built_store([("main", batch) for batch in batches]) as built, pytest.MonkeyPatch.context() as patch:

@@ -29,7 +29,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(records, min_size=1, max_size=8), min_size=1, max_size=3),
     st.sampled_from(["", ':time {:last "1h"}', ':time {:since "now-30m"}', ':time {:until "now-10m"}']),

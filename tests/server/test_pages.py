@@ -109,7 +109,7 @@ def address(row):
     return row["_stream"], row["_number"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from(STREAMS), batches), min_size=2, max_size=6),
     st.sampled_from(QUERIES),

@@ -38,7 +38,7 @@ def row(record):
     return record.stream, record.number
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(records, min_size=1, max_size=6), min_size=1, max_size=4),
     st.data(),

@@ -74,7 +74,7 @@ def test_without_a_queue_only_what_runs_is_taken():
     assert found == [("a", 0), ("a", 1), "too-busy"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(1, 3), st.integers(0, 6))
 def test_everybody_gets_an_answer_or_is_told(arrivals, threads, queue_max):
     found, begun = serve(arrivals, threads=threads, queue_max=queue_max)

@@ -130,7 +130,7 @@ def test_nothing_is_copied_that_its_writer_may_take_back(data, tmp_path):
         log.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 5 * BLOCK_BYTES), st.integers(0, 5 * BLOCK_BYTES), st.integers(1, 2 * BLOCK_BYTES))
 def test_a_copy_differs_by_the_blocks_that_cannot_be_read(tmp_path_factory, size, start, length):
     folder = tmp_path_factory.getbasetemp()

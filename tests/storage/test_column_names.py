@@ -59,7 +59,7 @@ def walked(path, value, kinds, strings):
             strings.setdefault(path, set()).add(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records)
 def test_the_columns_are_those_of_the_records(records):
     kinds, strings = {}, {}

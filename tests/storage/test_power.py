@@ -178,7 +178,7 @@ def start(data, *, log_first):
     indexer.close()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_whatever_a_loss_of_power_leaves_is_whole(story, choice):
     at = choice.draw(st.integers(0, len(story.recorder.instants) - 1), "instant")

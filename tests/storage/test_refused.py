@@ -179,7 +179,7 @@ refusals = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=st.lists(st.tuples(st.sampled_from([1, 2, 7]), refusals), max_size=8), many=st.booleans())
 def test_whatever_is_refused_found_is_what_was_acknowledged(steps, many):
     with bench(Rotation(records_max=8) if many else Rotation(), restarted=False) as made:

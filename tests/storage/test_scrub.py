@@ -89,7 +89,7 @@ def test_a_round_is_spread_over_a_week(data):
     assert read[9] < 0.8 * size_of(data)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=30))
 def test_a_round_of_many_short_runs_is_as_one_of_a_long_one(budgets):
     with temporary_folder() as root, pytest.MonkeyPatch.context() as patch:

@@ -29,7 +29,7 @@ def like(pattern: str, text: str) -> bool:
 
 
 @given(words, words, st.integers(1, 2), st.sampled_from(["", "x ", "\n"]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_text_with_a_word_like_this_one_is_let_through(
     word: str, other: str, most: int, before: str
 ) -> None:
@@ -41,7 +41,7 @@ def test_a_text_with_a_word_like_this_one_is_let_through(
 @given(
     st.lists(pieces, min_size=1, max_size=20), st.text(st.sampled_from("ab.*|\\ "), max_size=5), st.booleans()
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_text_with_one_of_some_pieces_is_let_through(some: list[Piece], other: str, turn: bool) -> None:
     pattern = texts._one_of([texts._around(piece, len(some)) for piece in some])
     for piece in some:
@@ -51,7 +51,7 @@ def test_a_text_with_one_of_some_pieces_is_let_through(some: list[Piece], other:
 
 
 @given(pieces, st.text(st.sampled_from("aAkKsS.*|(\\ "), max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_short_piece_lets_nothing_else_through(piece: Piece, text: str) -> None:
     wanted = piece.text[:3]
     pattern = texts._around(Piece(wanted, piece.left, piece.right, piece.fold))

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import tantivy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import snapshot as snapshots
@@ -57,7 +57,6 @@ def built(request, tmp_path_factory):
     store.close()
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 400),
     st.integers(1, 60),

@@ -197,7 +197,6 @@ def profile(examples: int) -> settings:
     """Settings for a test whose every example builds a store."""
     return settings(
         max_examples=EXAMPLES or examples,
-        deadline=None,
         suppress_health_check=[
             HealthCheck.too_slow,
             HealthCheck.data_too_large,
