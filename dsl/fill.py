@@ -40,7 +40,7 @@ def filled(query: Query, measured: Measured, now_us: int, limits: Limits) -> tup
             first, end = _steps(query, key, found, now_us)
             most = limits.groups_max if key.fill or isinstance(key, TimeBucket) else limits.rows_max
             if end - first <= most:
-                all_values = [_start(key, step) for step in range(first, end)]
+                all_values = _starts(key, first, end)
             elif most == limits.groups_max:
                 raise too_many_groups(query, limits)
             else:
@@ -75,8 +75,12 @@ def _steps(query: Query, key: TimeBucket | NumberBucket, found: list[Any], now_u
     return (first - key.origin_us) // key.width_us, (last - key.origin_us) // key.width_us + 1
 
 
-def _start(key: TimeBucket | NumberBucket, step: int) -> Any:
-    return key.at_step(step) if isinstance(key, NumberBucket) else step * key.width_us + key.origin_us
+def _starts(key: TimeBucket | NumberBucket, first: int, end: int) -> list[Any]:
+    """Where the buckets begin from one to before another, counted from the one that begins at the offset."""
+    if isinstance(key, NumberBucket):
+        return [key.at_step(step) for step in range(first, end)]
+    width_us, origin_us = key.width_us, key.origin_us
+    return list(range(first * width_us + origin_us, end * width_us + origin_us, width_us))
 
 
 def _with_empty(query: Query, measured: Measured, wanted: list[list[Any] | None], limits: Limits) -> Measured:
@@ -87,19 +91,23 @@ def _with_empty(query: Query, measured: Measured, wanted: list[list[Any] | None]
     inner = [values for values in wanted if values is not None]
     if len(combinations) * math.prod(map(len, inner)) > limits.groups_max:
         raise too_many_groups(query, limits)
-    have = set(zip(*map(_told_apart, measured.keys), strict=True))
     missing: list[tuple[Any, ...]] = []
-    for combination in combinations:
-        parts = iter(combination)
-        choices = [
-            [next(parts)] if values is None else [(False, value) for value in values] for values in wanted
-        ]
-        missing += [keys for keys in product(*choices) if keys not in have]
+    if len(wanted) == 1:
+        found = set(measured.keys[0])  # of numbers: no boolean is one of a bucket or a range
+        missing = [(value,) for value in inner[0] if value not in found]
+    else:
+        have = set(zip(*map(_told_apart, measured.keys), strict=True))
+        for combination in combinations:
+            parts = iter(combination)
+            choices = [
+                [next(parts)] if values is None else [(False, value) for value in values] for values in wanted
+            ]
+            missing += [tuple(value for _, value in keys) for keys in product(*choices) if keys not in have]
     if not missing:
         return measured
     return Measured(
         count=measured.count + len(missing),
-        keys=[[*column, *(keys[place][1] for keys in missing)] for place, column in enumerate(measured.keys)],
+        keys=[[*column, *(keys[place] for keys in missing)] for place, column in enumerate(measured.keys)],
         values=[
             [*column, *(call.empty() for _ in missing)]
             for (_, call), column in zip(query.measured, measured.values, strict=True)

@@ -369,14 +369,20 @@ class Snapshot:
         """
         return self.aggregate_each([(query, aggregations)])[0]
 
-    def aggregate_each(self, questions: Sequence[tuple[Query, dict[str, Any]]]) -> list[dict[str, Any]]:
+    def aggregate_each(
+        self, questions: Sequence[tuple[Query, dict[str, Any]]], records: int | None = None
+    ) -> list[dict[str, Any]]:
         """The engine's answers to several questions, asked side by side where cores are free.
+
+        Args:
+            questions: Each about some of the records.
+            records: How many those are in all, about, where that is known: else they may be counted.
 
         Raises:
             ResultTooLarge: more groups than the engine can hold, for one of them.
         """
         for question in questions:
-            self._begin_aggregation(*question)
+            self._begin_aggregation(*question, records)
         begun_s = time.perf_counter()
         self.work.aggregations += len(questions)
         try:
@@ -402,14 +408,18 @@ class Snapshot:
         made_ns = 0 if self.queries is None else self.queries.record_ns
         self.stop.begin(records * (PASSED_NS + made_ns) * NANOSECOND_S)
 
-    def _begin_aggregation(self, query: Query, aggregations: dict[str, Any]) -> None:
+    def _begin_aggregation(
+        self, query: Query, aggregations: dict[str, Any], known: int | None = None
+    ) -> None:
         """Weigh a question, closely only where at first sight it may be long."""
         first_us, last_us = self._span()
         records = self.records
         scale = Scale(records, lambda _: records, last_us - first_us)
         self._begin_search(records)
         if self.stop.is_long(*weigh(aggregations, scale)):
-            scale = scale._replace(records=self.count(query), strings=self._strings)
+            scale = scale._replace(
+                records=self.count(query) if known is None else known, strings=self._strings
+            )
             self.stop.begin(*weigh(aggregations, scale))
 
     def _search(self, part: Slice | None, query: Query, limit: int, **options: Any) -> tantivy.SearchResult:

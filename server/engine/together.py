@@ -54,10 +54,11 @@ def ask(
     # Sums of floats depend on the order, if only in the last digit, and an answer must not depend on who else asks.
     apart = None if any(metric.adds for metric in metrics.values()) else _by_time(snapshot, keys)
     if apart is not None:
-        levels = snapshot.aggregate_each([(all_of([query, part]), make(places)) for part in apart])
+        about = round(snapshot.share(*snapshot.asked_span()))
+        levels = snapshot.aggregate_each([(all_of([query, part]), make(places)) for part in apart], about)
         return {KEY: _after_one_another([level[KEY] for level in levels], len(keys))}
-    sides = _by_cost(metrics) if _has_room(snapshot) else None
-    if sides is not None:
+    sides = _by_cost(metrics)
+    if sides is not None and _has_room(snapshot):
         one, other = snapshot.aggregate_each([(query, make(side)) for side in sides])
         return _beside(one, other, len(keys))
     return snapshot.aggregate(query, make(places))
