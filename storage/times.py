@@ -17,7 +17,6 @@ EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - a time without a zone is ta
 US_PER_S = 1_000_000
 US_PER_DAY = 86_400 * US_PER_S
 
-_SHAPES = frozenset(("--T", "--t", "-- "))  # of a text
 _NUMBER = re.compile(r"-?\d{1,19}(\.\d+)?\Z", re.ASCII)
 
 # An epoch number is read by its size: as seconds it would lie past the year 5138, so it must be finer.
@@ -39,13 +38,12 @@ def parse_time(value: object) -> int | None:
 
 
 def _parse_text(text: str) -> int | None:
-    shape = text[4:11:3]  # the signs of a date, and what stands before the time
-    if shape not in _SHAPES or len(text) < 16:
+    if len(text) < 16 or text[4] != "-" or text[7] != "-" or text[10] not in "Tt ":
         if _NUMBER.match(text):
             return _parse_epoch(float(text) if "." in text else int(text))
         return None
     leap = 0
-    if text[-1] == "z" or shape == "--t":
+    if text[-1] == "z" or text[10] == "t":
         text = text.upper()
     try:
         when = datetime.fromisoformat(text)
