@@ -241,11 +241,17 @@ def _arguments(fields: Iterable[str]) -> int:
 def _form(name: str, fields: Iterable[str], least: int, most: int | None, *, every: bool = False) -> Schema:
     """A vector: a name, arguments, and perhaps a map of options at the end; `every`: its field may be `*`."""
     written = [field for field in fields if field not in _NOT_WRITTEN]
-    arguments = [_ARGUMENTS[field] for field in written if field in _ARGUMENTS]
+    arguments = [
+        field
+        for place, field in enumerate(written)
+        if field in _ARGUMENTS or (place < least and field not in _OPTIONS)
+    ]
+    options = [_OPTIONS.get(field, (field, "count")) for field in written if field not in arguments]
+    # Of an argument whose name is new is only said that it is there: whoever adds it may say more.
+    kinds = [_ARGUMENTS.get(field) for field in arguments]
     if every:
-        arguments = ["texts-of" if argument == "field" else argument for argument in arguments]
-    options = [_OPTIONS.get(field, (field, "count")) for field in written if field not in _ARGUMENTS]
-    items: Sequence[Schema] = [_ref(argument) for argument in arguments]
+        kinds = ["texts-of" if kind == "field" else kind for kind in kinds]
+    items: Sequence[Schema] = [{} if kind is None else _ref(kind) for kind in kinds]
     form: Schema = {"type": "array", "minItems": 1 + least}
     if most is None:
         return {**form, "prefixItems": [{"const": name}], "items": items[0]}

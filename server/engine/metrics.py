@@ -152,6 +152,10 @@ class _Counted:
         return count
 
 
+_IN_STATS = frozenset({"avg", "min", "max"})
+"""Questions whose answers are in that to the question for statistics too, each under its own name."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Plain:
     """An aggregate that the index has as well."""
@@ -168,8 +172,8 @@ class _Plain:
 
     @property
     def shares(self) -> Shared | None:
-        """Everything but the deviation is in one answer."""
-        return None if isinstance(self.call, Stddev) else (STATS, self.field)
+        """What is asked for by its own name alone is in one answer."""
+        return (STATS, self.field) if self.question(exact=False).keys() & _IN_STATS else None
 
     def question(self, *, exact: bool) -> dict[str, Any]:
         del exact
@@ -178,12 +182,13 @@ class _Plain:
         return asked
 
     def value(self, found: dict[str, Any] | None, count: int, limits: Limits, *, exact: bool) -> Any:
-        del count, limits, exact
+        del count, limits
         if found is None:
             return self.call.empty()
-        value = self.call.read(
-            found if self.shares is None or "value" in found else {"value": found[self.call.op]}
-        )
+        if self.shares is not None and "value" not in found:
+            (name,) = self.question(exact=exact)
+            found = {"value": found[name]}
+        value = self.call.read(found)
         if isinstance(self.call, Max | Min) and value is not None and abs(value) >= INTEGER_EXACT_MAX:
             raise NotNative  # worked out in floats, where whole numbers had to be exact
         if isinstance(self.call, Stddev) and value is None and found["count"]:

@@ -18,7 +18,7 @@ from dsl.keys import KEYS
 from dsl.operators import OPERATORS
 from dsl.parse import parse
 from dsl.printer import to_json
-from dsl.schema import query_schema
+from dsl.schema import _form, query_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = orjson.loads(orjson.dumps(query_schema()))
@@ -149,6 +149,15 @@ def test_it_refuses_what_the_analysis_refuses(text):
     with pytest.raises(QueryError):
         parse(text, "json", unbound=True)
     assert not VALIDATOR.is_valid(orjson.loads(text))
+
+
+def test_an_argument_of_an_operator_that_is_new_is_an_argument():
+    form = _form("longer", ["op", "field", "characters", "fold"], 2, 3)
+    validator = jsonschema.Draft202012Validator({**form, "$defs": SCHEMA["$defs"]})
+    for right in (["longer", "message", 80], ["longer", "message", 80, {"fold": 1}]):
+        validator.validate(right)
+    for wrong in (["longer", "message"], ["longer", 5, 80], ["longer", "message", 80, 90]):
+        assert not validator.is_valid(wrong)
 
 
 MISPLACED = [
