@@ -29,6 +29,7 @@ from storage.format import (
 )
 from storage.index import open_index
 from storage.log import IDEMPOTENCY_WINDOW_S
+from storage.memory import give_back
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.publication import edit_locked, locked
 from storage.quarantine import quarantine, quarantined, stretches
@@ -91,6 +92,7 @@ def compact(directory: StreamDirectory, entries: Sequence[SegmentEntry]) -> Segm
     with _removed_if_refused(new):
         written = _write_data(old, new, None)
         _link_index(old, new)
+    give_back()  # merging takes as much as writing does
     return _finish(directory, entries, new, generation, written)
 
 

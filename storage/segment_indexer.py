@@ -22,6 +22,7 @@ from storage.errors import FrameDamaged
 from storage.format import FILE_HEADER, FrameHeader, decode_frame
 from storage.index import NUMBER, create_index, open_index
 from storage.index_document import add_records
+from storage.memory import give_back
 from storage.paths import SegmentDirectory
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
@@ -209,6 +210,7 @@ class SegmentIndexer:
         if self._writer is not None:
             self._writer.wait_merging_threads()
             self._writer = None
+            give_back()
 
     def release(self) -> None:
         """Close for good."""
