@@ -1,11 +1,11 @@
 """What editors are told: mistakes with their places, the canonical form, and what may stand at a cursor."""
 
+import falcon.asgi
 import falcon.testing
 import orjson
 import pytest
 
 from dsl.parse import parse
-from server.callers import WatchingApp
 from server.engine.editing import Editing
 from server.errors import install
 from server.parameters import KnownParameters
@@ -24,7 +24,7 @@ ROWS = [
 def client_of_a_store():
     with built_store([("app", ROWS), ("web", [{"user": "u"}])]) as built:
         built.engine.warm_up()  # the first text takes long enough to be watched for hanging up
-        app = WatchingApp()
+        app = falcon.asgi.App()  # none that watches: this client hangs up as soon as it has asked
         install(app)
         app.add_middleware(KnownParameters())
         turns, editing = Turns(1, 1, 1), Editing(built.engine)
