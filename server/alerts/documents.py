@@ -110,7 +110,7 @@ class RuleKind(Kind):
                 {
                     "code": "unknown-channel",
                     "message": f"no channel {name!r}: nobody is told",
-                    "hint": f"PUT /v1/channels/{name}",
+                    "hint": f"klomp channels put {name} FILE, or PUT /v1/channels/{name}",
                 }
                 for name in rule.notify
                 if name not in channels

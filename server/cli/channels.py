@@ -42,8 +42,8 @@ def channels(context: click.Context, *, url: str) -> None:
 
 @channels.command()
 @click.argument("name")
-@click.pass_obj
-def show(url: str, name: str) -> None:
+@url_option
+def show(*, name: str, url: str) -> None:
     """Show one: its settings without secrets, how it fares, what it was sent."""
     with client_failures(), Client(url) as client:
         found = client.call("GET", document_path(CHANNELS, name))
@@ -54,8 +54,8 @@ def show(url: str, name: str) -> None:
 @channels.command()
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.pass_obj
-def put(url: str, name: str, file: Path) -> None:
+@url_option
+def put(*, name: str, file: Path, url: str) -> None:
     """Set one from a file of EDN or JSON."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
     with client_failures(), refusals_shown(), Client(url) as client:
@@ -65,8 +65,8 @@ def put(url: str, name: str, file: Path) -> None:
 
 @channels.command()
 @click.argument("name")
-@click.pass_obj
-def delete(url: str, name: str) -> None:
+@url_option
+def delete(*, name: str, url: str) -> None:
     """Take one away. Its versions stay."""
     with client_failures(), Client(url) as client:
         client.call("DELETE", document_path(CHANNELS, name), headers=author())
@@ -76,8 +76,8 @@ def delete(url: str, name: str) -> None:
 @channels.command()
 @click.argument("name")
 @format_option
-@click.pass_obj
-def versions(url: str, *, name: str, form: str) -> None:
+@url_option
+def versions(*, name: str, form: str, url: str) -> None:
     """List the versions of one, the newest first."""
     print_versions(CHANNELS, name, form=form, url=url)
 
@@ -85,16 +85,16 @@ def versions(url: str, *, name: str, form: str) -> None:
 @channels.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1))
-@click.pass_obj
-def restore(url: str, name: str, version: int) -> None:
+@url_option
+def restore(*, name: str, version: int, url: str) -> None:
     """Save an old version again, as the newest, its secrets too."""
     restore_version(CHANNELS, name, version, url=url)
 
 
 @channels.command()
 @click.argument("name")
-@click.pass_obj
-def test(url: str, name: str) -> None:
+@url_option
+def test(*, name: str, url: str) -> None:
     """Send a notification that says it is a test; exit code 2 where it does not arrive."""
     with client_failures(), Client(url) as client:
         outcome = client.post(f"{document_path(CHANNELS, name)}/test", {})
@@ -108,8 +108,8 @@ def test(url: str, name: str) -> None:
 @click.option("--channel", help="Only those of one channel.")
 @click.option("--rule", help="Only those of one rule.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
-@click.pass_obj
-def history(url: str, *, state: str | None, channel: str | None, rule: str | None, limit: int) -> None:
+@url_option
+def history(*, url: str, state: str | None, channel: str | None, rule: str | None, limit: int) -> None:
     """List what was sent, the newest first, and what became of it."""
     given = {"state": state, "channel": channel, "rule": rule, "limit": str(limit)}
     asked = [(key, value) for key, value in given.items() if value is not None]
@@ -127,8 +127,8 @@ def history(url: str, *, state: str | None, channel: str | None, rule: str | Non
 
 @channels.command()
 @click.argument("name")
-@click.pass_obj
-def resend(url: str, name: str) -> None:
+@url_option
+def resend(*, name: str, url: str) -> None:
     """Send again all that was given up."""
     with client_failures(), Client(url) as client:
         resent = client.post(f"{document_path(CHANNELS, name)}/resend", {})["resent"]

@@ -6,13 +6,27 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from server.client import DEFAULT_URL, ClientError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+
+def _url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The server of a command: what stands behind it, or else behind the group that it is of."""
+    given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    return context.obj if not given and isinstance(context.obj, str) else value
+
+
 url_option: Callable[[Decorated], Decorated] = click.option(
-    "--url", envvar="KLOMP_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."
+    "--url",
+    envvar="KLOMP_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    show_envvar=True,
+    callback=_url,
+    help="The server.",
 )
 
 format_option: Callable[[Decorated], Decorated] = click.option(

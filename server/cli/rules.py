@@ -20,8 +20,9 @@ from server.client import Client
 
 
 @click.group(invoke_without_command=True)
+@url_option
 @click.pass_context
-def rules(context: click.Context) -> None:
+def rules(context: click.Context, *, url: str) -> None:
     """Look after alert rules; without a command, list them.
 
     \b
@@ -35,6 +36,7 @@ def rules(context: click.Context) -> None:
       klomp rules restore errors 1
       klomp rules delete errors
     """  # noqa: D301  # \b keeps lines as they are
+    context.obj = url
     if context.invoked_subcommand is None:
         list_rules.invoke(list_rules.make_context("list", [], parent=context))
 

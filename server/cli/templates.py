@@ -15,8 +15,9 @@ from server.client import Client
 
 
 @click.group(invoke_without_command=True)
+@url_option
 @click.pass_context
-def templates(context: click.Context) -> None:
+def templates(context: click.Context, *, url: str) -> None:
     """Look after saved templates; without a command, list them. `klomp run NAME` runs one.
 
     \b
@@ -27,6 +28,7 @@ def templates(context: click.Context) -> None:
       klomp templates restore slowest-routes 1
       klomp templates delete slowest-routes
     """  # noqa: D301  # \b keeps lines as they are
+    context.obj = url
     if context.invoked_subcommand is None:
         list_templates.invoke(list_templates.make_context("list", [], parent=context))
 
