@@ -123,7 +123,7 @@ def _read(form: Form, reading: _Reading) -> _Draft:
     draft = _Draft(form)
     if not isinstance(form.value, MapForm):
         hint = "write {:params {…} :query {…}}"
-        reading.wrong("bad-template", f"a template is a map, not {described(form)}", form, hint)
+        reading.wrong("not-a-map", f"a template is a map, not {described(form)}", form, hint)
         return draft
     given = keys_of(form, KEYS, reading.mistakes)
     if "name" in given:

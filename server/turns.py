@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from traceback import clear_frames
 from typing import Any, TypeVar
 
+from dsl.errors import QueryError
 from server.engine.asked import Asked
 from server.errors import RequestError
-from storage.errors import IndexPanic
+from storage.errors import IndexPanic, StoreError
 from storage.stop import out_of_time, panics_named
 
 log = logging.getLogger(__name__)
@@ -196,10 +197,13 @@ def _mind(running: asyncio.Future[Result]) -> None:
 
     def ended(done: asyncio.Future[Result]) -> None:
         error = None if done.cancelled() else done.exception()
-        if isinstance(error, IndexPanic) or (error is not None and not hasattr(error, "code")):
+        if isinstance(error, IndexPanic) or not isinstance(error, _EXPECTED):
             log.error("a query that nobody waited for failed", exc_info=error)
 
     running.add_done_callback(ended)
+
+
+_EXPECTED = (type(None), QueryError, StoreError, RequestError)  # what a caller is told, and no fault of ours
 
 
 def _too_busy(why: str) -> RequestError:

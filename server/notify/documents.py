@@ -201,7 +201,7 @@ def read_channel(name: str, form: Form) -> tuple[ChannelType, ChannelSettings]:
     """
     if not isinstance(form.value, MapForm):
         raise body_mistake(
-            "bad-channel",
+            "not-a-map",
             f"a channel is a map, this is {described(form)}",
             form,
             'write {:type :webhook, :url "https://hooks.example.com/klomp"}',

@@ -181,7 +181,7 @@ async def plain_map(req: falcon.asgi.Request) -> dict[str, Any]:
         return {}
     form = read(text) if syntax == "edn" else read_json(text)
     if not isinstance(form.value, MapForm):
-        raise RequestError(400, "bad-body", "the body is no map", 'send {"name": "value"}')
+        raise RequestError(400, "not-a-map", "the body is no map", 'send {"name": "value"}')
     plain = to_plain(form)
     assert isinstance(plain, dict)
     return plain

@@ -208,7 +208,7 @@ async def _of_body(req: falcon.asgi.Request) -> Bind:
     if text.strip():
         form = read(text) if syntax == "edn" else read_json(text)
         if not isinstance(form.value, MapForm):
-            raise RequestError(400, "bad-body", "the values are no map", 'send {"service": "auth"}')
+            raise RequestError(400, "not-a-map", "the values are no map", 'send {"service": "auth"}')
         for key, item in form.value.pairs:
             name = declared(key)
             if name is None or name in given:

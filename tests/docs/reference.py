@@ -30,6 +30,8 @@ from tests.support.stores import BuiltStore
 PAGE = ROOT / "docs" / "reference.md"
 LANGUAGE = ROOT / "docs" / "language.md"
 GOLDEN = ROOT / "tests" / "golden" / "errors"
+LIMITED = (ROOT / "tests" / "golden" / "limits", ROOT / "tests" / "golden" / "running")
+"""Mistakes that only show where a limit is set low, or where a query runs."""
 
 HEAD = """\
 # Reference of the query language
@@ -326,12 +328,19 @@ def _mistakes() -> str:
     known = documented_codes()
     parts = [
         f"**`{path.stem}`**\n\n```\n{_first_mistake(path)}\n```\n"
-        for path in sorted(GOLDEN.glob("*.txt"))
+        for path in golden_files()
         if path.stem in known
     ]
     return (
         "## Mistakes\n\nAn example of each. What the codes mean is in [language.md](language.md#mistakes); those of a"
         "\ntext that cannot be read at all are in [edn.md](edn.md#mistakes).\n\n" + "\n".join(parts)
+    )
+
+
+def golden_files() -> list[Path]:
+    """The golden files of mistakes, by their codes."""
+    return sorted(
+        (path for folder in (GOLDEN, *LIMITED) for path in folder.glob("*.txt")), key=lambda path: path.stem
     )
 
 
@@ -343,9 +352,10 @@ def documented_codes() -> set[str]:
 def _first_mistake(path: Path) -> str:
     """What is shown of the first mistake of a golden file that has its code."""
     for case in path.read_text(encoding="utf-8").split("\n\n\n"):
-        shown = case.split("\n---\n")[1].strip("\n")
-        if shown.startswith(f"error[{path.stem}]"):
-            return shown.split("\n\n")[0]
+        shown = case.split("\n---\n")[-1].strip("\n")
+        for one in shown.split("\n\n"):
+            if one.startswith(f"error[{path.stem}]"):
+                return one
     raise AssertionError(path)
 
 

@@ -119,7 +119,7 @@ def test_a_loopback_address_is_refused_unless_it_is_allowed(name, tmp_path):
 
 
 BAD = [
-    ("[]", "bad-channel", "a channel is a map, this is an empty vector"),
+    ("[]", "not-a-map", "a channel is a map, this is an empty vector"),
     ("{}", "bad-channel", "the channel has no type"),
     ('{:type :pigeon, :url "x"}', "bad-channel", "no type of channel :pigeon"),
     ("{:type :webhook}", "bad-channel", "the channel has no url"),

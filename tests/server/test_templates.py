@@ -106,7 +106,7 @@ def test_a_body_has_its_values_in_json_or_edn(client):
         edn = client.simulate_post("/v1/templates/errors/run", body=text, headers=EDN)
         assert edn.json["rows"] == json.json["rows"] != []
     wrong = client.simulate_post("/v1/templates/errors/run", body="[1]", headers=EDN)
-    assert wrong.json["errors"][0]["code"] == "bad-body"
+    assert wrong.json["errors"][0]["code"] == "not-a-map"
     twice = client.simulate_post("/v1/templates/errors/run", body='{:service "a" ?service "b"}', headers=EDN)
     assert twice.json["errors"][0]["code"] == "bad-parameter"
 
