@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from storage.side_by_side import CORES
 
-READERS_MAX = 4  # one thread checks what they unpack, and takes half as long for a frame as one of them
-READERS = min(CORES, READERS_MAX)
+READERS_MAX = 3  # one thread checks what they unpack, and takes half as long for a frame as one of them
+READERS = min(CORES - 1, READERS_MAX)  # one that shares its core with the caller only takes the lock from it
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 def ahead(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """The result of each task, in their order.
 
-    At most `READERS` and one are held that nobody has taken. Tasks are made in the caller's thread, as they are
+    At most `READERS` and two are held that nobody has taken. Tasks are made in the caller's thread, as they are
     needed; a single one, or any on a machine with one core, is worked on there too.
     """
     tasks = iter(tasks)
     first = list(islice(tasks, 2))
-    if len(first) < 2 or READERS < 2:
+    if len(first) < 2 or READERS < 1:
         yield from map(work, chain(first, tasks))
         return
     pool = _readers()
@@ -34,7 +34,7 @@ def ahead(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Res
     try:
         for task in chain(first, tasks):
             begun.append(pool.submit(work, task))
-            if len(begun) > READERS:
+            if len(begun) > READERS + 1:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
