@@ -129,6 +129,8 @@ class Analysis:
                 hint = "a parameter stands for a value; fields, operators and names are written out"
             elif isinstance(form.value, Symbol):
                 hint = f"write :{quoted(form.value.name)}"
+            elif isinstance(form.value, VectorForm) and form.value.items:
+                hint = "name a field; what is worked out gets a name in :aggregate, and :having compares that name"
             return self.wrong(code, f"{described(form)} is no field", form, hint)
         if name == EVERY and not every:
             hint = "only text operators take it; name one, such as :message, or join several with [:or …]"

@@ -80,7 +80,7 @@ _MEANT = {
 
 # The same of the keys of `:time`.
 _MEANT_TIME = {
-    **dict.fromkeys(("from", "start", "begin", "gte", "after"), "since"),
+    **dict.fromkeys(("from", "start", "begin", "gte", "after", "between"), "since"),
     **dict.fromkeys(("to", "end", "stop", "lt", "before"), "until"),
     **dict.fromkeys(("duration", "past", "range", "window", "ago"), "last"),
 }
@@ -214,6 +214,8 @@ def _from(analysis: Analysis, form: Form) -> tuple[str, ...] | Literal["*"] | Wr
     for item, name in zip(items, names, strict=True):
         if name is None or not STREAM_NAME.fullmatch(name):
             hint = "write :* alone: it is every stream" if name == EVERY_STREAM else _STREAM_HINT
+            if "*" in (name or described(item)) and name != EVERY_STREAM:
+                hint = "write :* for every stream, or the names in a vector, as in [:app :web]"
             analysis.wrong("bad-stream-name", f"{described(item)} is no name of a stream", item, hint)
             right = False
     return tuple(sorted({str(name) for name in names})) if right else WRONG

@@ -67,7 +67,21 @@ _MEANT_AGGREGATES = {
 # What others call the kinds of group keys.
 _MEANT_KEYS = {
     **dict.fromkeys(
-        ("date-histogram", "histogram", "interval", "bin", "time", "date-trunc", "step", "span"), "bucket"
+        (
+            "date-histogram",
+            "histogram",
+            "interval",
+            "bin",
+            "time",
+            "date-trunc",
+            "step",
+            "span",
+            "minute",
+            "hour",
+            "day",
+            "week",
+        ),
+        "bucket",
     ),
     **dict.fromkeys(("terms", "topk", "limit"), "top"),
     **dict.fromkeys(("range", "case", "buckets"), "ranges"),

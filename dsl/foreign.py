@@ -64,9 +64,9 @@ _LANGUAGES = (
     ),
 )
 
-_WORDS = re.compile(r"\s*[^\s{}\[\]()#;\"',:?]+(?:\s+[^{}\[\]()#;\"]*|:\S+)")
+_WORDS = re.compile(r"\s*[A-Za-z_@][^{}\[\]()]*\Z")
 _SEARCHED = 'to look for words write {:where [:match :message "connection refused"]}'
-_FIELD_AND_VALUE = re.compile(r"\w:\S")
+_FIELD_AND_VALUE = re.compile(r"\w\s*[:=<>]\s*\S")
 _COMPARING = 'write {:where [:and [:= :level "error"] [:match :message "timeout"]]}'
 
 
@@ -91,8 +91,10 @@ def bare_words(text: str) -> Mistake | None:
 
 _COMPARED = {name: name for name in (">", ">=", "<", "<=", "=", "!=", "contains")}
 _COMPARED |= {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "ne": "!=", "from": ">=", "to": "<="}
-_COMPARED |= {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_JOINED = {"bool", "query", "must", "should", "filter", "must_not"}
+_COMPARED |= {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=", "$in": "in", "in": "in"}
+_JOINED = {"bool", "query", "must", "should", "filter", "must_not", "$and", "$or", "$not"}
+_ONE_ARGUMENT = {"exists", "missing"}
+_SEARCHED_EVERYWHERE = {"query-string", "simple-query-string", "multi-match"}
 _JOIN_HINT = "write [:and …] for must and filter, [:or …] for should, [:not …] for must_not"
 
 
@@ -105,11 +107,13 @@ def as_vectors(key: Form, item: Form, operators: Mapping[str, str]) -> str | Non
         operators: our operators by all names that are known for them.
     """
     name = (name_of(key) or "").lower().replace("_", "-")
+    if name == "match-all":
+        return "leave out :where, or write [:and]: it is every record"
     if not isinstance(item.value, MapForm) or not item.value.pairs:
         return _JOIN_HINT if name.replace("-", "_") in _JOINED else None
     if name.replace("-", "_") in _JOINED:
         return _JOIN_HINT
-    found = list(_compared(key, item)) or list(_applied(operators.get(name), item))
+    found = list(_compared(key, item)) or list(_applied(name, operators.get(name), item))
     if not found:
         return None
     hint = f"write {found[0] if len(found) == 1 else '[:and ' + ' '.join(found) + ']'}"
@@ -121,15 +125,25 @@ def _compared(field: Form, item: Form) -> Iterator[str]:
     assert isinstance(item.value, MapForm)
     if all(name_of(sign) in _COMPARED for sign, _ in item.value.pairs):
         for sign, value in item.value.pairs:
-            yield f"[:{_COMPARED[name_of(sign) or '']} {described(field)} {described(value)}]"
+            yield f"[:{_COMPARED[name_of(sign) or '']} {described(field)} {_shown(value)}]"
 
 
-def _applied(operator: str | None, item: Form) -> Iterator[str]:
+def _applied(name: str, operator: str | None, item: Form) -> Iterator[str]:
     """`{:match {:message "x"}}`: the operator before each field and its value."""
     assert isinstance(item.value, MapForm)
-    for field, value in item.value.pairs:
-        if isinstance(value.value, MapForm):
-            yield from _compared(field, value)
-        elif operator is not None and name_of(field) is not None:
-            shown = "[…]" if items_of(value) is not None else described(value)
-            yield f"[:{operator} {described(field)} {shown}]"
+    given = {name_of(field): value for field, value in item.value.pairs}
+    if name in _SEARCHED_EVERYWHERE:
+        yield f"[:match :* {_shown(given['query'])}]" if "query" in given else "[:match :* …]"
+    elif operator in _ONE_ARGUMENT:
+        yield f"[:{operator} {_shown(given['field'])}]" if "field" in given else f"[:{operator} …]"
+    else:
+        for field, value in item.value.pairs:
+            if isinstance(value.value, MapForm):
+                yield from _compared(field, value)
+            elif operator is not None and name_of(field) is not None:
+                yield f"[:{operator} {described(field)} {_shown(value)}]"
+
+
+def _shown(value: Form) -> str:
+    """A value in a hint."""
+    return "[…]" if items_of(value) is not None else described(value)
