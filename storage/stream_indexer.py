@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 COMMIT_AFTER_S = 0.35  # a steady stream is committed this often: well within the second that is promised
 COMMIT_BEHIND_AFTER_S = 1.5  # while far behind, larger commits cost fewer merges
+# A machine that is slow as well would make small ones, and become slower: of 10 000 records each costs half as much
+# again as of 100 000. So while behind it waits for as many, but not for longer than this.
+COMMIT_BEHIND_RECORDS, COMMIT_BEHIND_AFTER_S_MOST = 100_000, 5.0
 BEHIND_BYTES = 4 << 20  # compressed bytes not yet read that count as far behind
 WRITER_IDLE_S = 30.0  # a stream silent for so long gives its writer's memory back
 FOLDER_TICK_NS = (
@@ -133,6 +136,8 @@ class StreamIndexer:
             active.pass_rest(following, self._data_bytes(active.segment.first))
             self._seal(active)
             return True
+        if behind and active.uncommitted < COMMIT_BEHIND_RECORDS:
+            patience = COMMIT_BEHIND_AFTER_S_MOST
         waited = self._clock() - active.uncommitted_since
         if (active.uncommitted and (not taken or waited >= patience)) or was_lost != active.catching_up:
             active.commit()

@@ -1,5 +1,6 @@
 """The indexer: what is on disk becomes searchable, once, whatever happens between."""
 
+import itertools
 import os
 import shutil
 import threading
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from storage import stream_indexer
 from storage.catalog import load_catalog
 from storage.drop import orphans
 from storage.errors import StoreLocked, UnknownStream
@@ -61,6 +63,30 @@ def check(data, count, stream="main"):
     found = numbers(data, stream)
     assert sorted(found) == list(range(1, count + 1))
     assert all(line.startswith(b'{"i":%d,' % (number - 1)) for number, line in found.items())
+
+
+def commits(data, monkeypatch, records):
+    """How many are made of fifty frames that take a second each, while far behind."""
+    write(data, 500)
+    monkeypatch.setattr(stream_indexer, "BEHIND_BYTES", 0)
+    monkeypatch.setattr(stream_indexer, "COMMIT_BEHIND_RECORDS", records)
+    ticks = itertools.count()
+    indexer = StreamIndexer(data.stream("main"), lambda: next(ticks) / 2)
+    before = load_catalog(data.stream("main").catalog).generation
+    while indexer.step():
+        pass
+    made = load_catalog(data.stream("main").catalog).generation - before
+    indexer.close()
+    check(data, 500)
+    return made
+
+
+def test_far_behind_it_waits_for_records_but_not_for_ever(tmp_path, monkeypatch):
+    at_once, waiting = (
+        commits(DataDirectory(tmp_path / str(records)), monkeypatch, records) for records in (1, 1_000_000)
+    )
+    assert 2 * waiting <= at_once
+    assert waiting >= 5
 
 
 def test_everything_is_found_once_across_segments(data):
