@@ -19,7 +19,7 @@ from storage import snapshot as snapshots
 from storage.errors import QueryAbandoned
 from storage.side_by_side import Cores
 from storage.stop import Stop
-from tests.server.test_engine_oracle import same_groups
+from tests.server.test_groups_oracle import same_groups
 from tests.support.stores import BuiltStore, built_store
 
 values = st.sampled_from(["a", "b", "c", "2025-12-31", "", 1, 1.5, True, None])

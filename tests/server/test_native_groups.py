@@ -16,7 +16,7 @@ from server.answer import Answer
 from server.encode import edn
 from server.engine import grouping
 from server.json_table import json_array, json_rows
-from tests.server.test_engine_oracle import same_groups
+from tests.server.test_groups_oracle import same_groups
 from tests.support.stores import built_store
 
 RECORDS: list[dict[str, Any]] = [
