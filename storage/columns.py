@@ -26,7 +26,7 @@ LISTED_BYTES_MAX = 64 << 20  # that all of them may take, by the length of the f
 PATTERNS_MAX = (
     64  # of one query, held against terms: the engine makes up to 3 MB of each, and takes up to 10 ms
 )
-TESTED_BETWEEN_CHECKS = 256  # values held against a condition before the time is looked at
+TESTED_BETWEEN_CHECKS = 16  # values held against a condition before the time is looked at
 EVERYTHING = ".*"  # as a pattern, and at the beginning of one
 _I64 = range(-(2**63), 2**63)
 _U64 = range(2**64)

@@ -11,8 +11,13 @@ from typing import Any
 
 from tantivy import Query as IndexQuery
 
+from dsl.aggregates.count_distinct import CountDistinct
+from dsl.aggregates.ends import End
+from dsl.aggregates.median import Median
+from dsl.aggregates.percentile import Percentile
 from dsl.ast import Query
 from dsl.bounds import Bounds, bounds_of
+from dsl.compile import compile_predicate
 from dsl.evaluate import matches
 from dsl.explain import Step, steps_of
 from dsl.record import TIMESTAMP
@@ -155,12 +160,12 @@ class Plan:
     in_order: bool
 
 
-def plan_of(query: Query, matching: Matching | None, known: Known) -> Plan:
+def plan_of(query: Query, matching: Matching | None, known: Known, now_us: int) -> Plan:
     """What will be done, as the engine decides it."""
     if matching is None or not known.most:
         return Plan((("nothing can match: nothing is done", 0),), 0, 0, 0, in_order=True)
     if query.grouped:
-        return _plan_groups(query, matching, known)
+        return _plan_groups(query, matching, known, now_us)
     assert query.limit is not None
     steps: list[tuple[str, int]] = []
     by_time = len(query.order_by) == 1 and query.order_by[0].name == TIMESTAMP
@@ -194,20 +199,34 @@ def plan_of(query: Query, matching: Matching | None, known: Known) -> Plan:
     return Plan(tuple(steps), known.most, least, most, in_order=by_time and matching.exact)
 
 
-def _plan_groups(query: Query, matching: Matching, known: Known) -> Plan:
-    why = _why_read(query, matching)
+def _plan_groups(query: Query, matching: Matching, known: Known, now_us: int) -> Plan:
+    why = _why_read(query, matching, now_us)
     count = len(query.aggregate or ())
     if why is None:
         text = "the index groups by its columns, and works out the aggregates; nothing is read"
+        sketched = [call.op for _, call in query.measured if isinstance(call, Percentile | Median)]
+        if sketched:
+            text += f", unless numbers are too far apart for its estimate of :{sketched[0]}"
         return Plan(((text, known.most),), known.most * max(count, 1), 0, 0, in_order=True)
     text = f"all that match are read{'' if matching.exact else ' and checked'}, and grouped one by one: {why}"
     return Plan(((text, known.most),), known.most, known.most, known.most, in_order=False)
 
 
-def _why_read(query: Query, matching: Matching) -> str | None:
+def _why_read(query: Query, matching: Matching, now_us: int) -> str | None:
     """Why the index cannot group by itself; None where it can, as far as that is known before."""
     if not matching.exact:
         return "the index cannot decide the condition alone"
+    snapshot = matching.snapshot
+    assert snapshot.queries is not None
+    for name, call in query.measured:
+        if call.where is not None:
+            upper, lower = compile_predicate(call.where, snapshot.queries, now_us)
+            if upper is not lower:
+                return f"the index cannot decide the condition of :{name} alone"
+        if call.approximation and query.exact and not isinstance(call, CountDistinct):
+            return f"the index only estimates :{call.op}, and the query wants it exact"
+        if isinstance(call, End) and len(snapshot.catalogs) != 1:
+            return f"the index cannot tell which record of several streams :{call.op} is of"
     return why_not(query)
 
 
@@ -276,7 +295,7 @@ def explained_of(query: Query, snapshot: Snapshot, matching: Matching | None, no
     if tree is not None and snapshot.queries is not None:
         within = None if query.time is None else snapshot.queries.instants(*query.time.resolve(now_us))[0]
         condition = condition_of(tree, Counter(snapshot, within, until_s))
-    plan = plan_of(query, matching, known)
+    plan = plan_of(query, matching, known, now_us)
     return {
         "time": time_of(query, now_us),
         "streams": {name: catalog.records for name, catalog in sorted(snapshot.catalogs.items())},

@@ -210,3 +210,41 @@ def test_every_key_of_an_explanation_is_documented(store):
         for row in table(ROOT / "docs" / "explain.md", "key of an explanation", "is")
     ]
     assert documented == list(found)
+
+
+def test_what_is_said_to_be_read_is_read(store):
+    @settings(max_examples=150, deadline=None)
+    @given(queries)
+    def check(query: Query):
+        query = query.model_copy(update={"from_": ("app", "web")})
+        try:
+            explained = store.engine.explain(to_edn(query), run=True)
+        except QueryError:
+            return
+        read = explained["ran"]["read"]["records"]
+        steps = " ".join(one["step"] for one in explained["steps"])
+        if not query.grouped or explained["matches"]["most"] == 0:
+            return
+        if "nothing is read" not in steps:
+            assert read >= explained["matches"]["least"]
+
+    check()
+
+
+GROUPED = [
+    ("{:from :app :group-by [:k] :aggregate {:p [:percentile :n 50]}}", True),
+    ("{:from :app :exact true :group-by [:k] :aggregate {:p [:percentile :n 50]}}", False),
+    ("{:from :app :exact true :group-by [:k] :aggregate {:p [:count-distinct :n]}}", True),
+    ('{:from :app :aggregate {:c [:count [:contains :message "TTP"]]}}', False),
+    ('{:from :app :aggregate {:c [:count [:= :level "error"]]}}', True),
+    ("{:from [:app :web] :aggregate {:l [:last :n]}}", False),
+    ("{:from :app :group-by [:message]}", False),
+    ("{:from :app :group-by [[:bucket :n 10]] :aggregate {:v [:values :k]}}", True),
+]
+
+
+@pytest.mark.parametrize(("text", "by_index"), GROUPED)
+def test_who_groups_is_said_before_and_is_so(store, text, by_index):
+    explained = store.engine.explain(text, run=True)
+    assert ("nothing is read" in explained["steps"][0]["step"]) is by_index
+    assert (explained["ran"]["read"]["records"] == 0) is by_index
