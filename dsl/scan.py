@@ -203,6 +203,24 @@ def _root(text: str, syntax: Syntax) -> Item | None:
     return first
 
 
+def query_at(text: str, cursor: int, syntax: Syntax = "edn") -> str | None:
+    """The text with blanks in place of what is before the query of its document, or after; None elsewhere in it.
+
+    Args:
+        text: Of a template or a rule, whose key `query` has the query.
+        cursor: In characters.
+        syntax: How the text is written.
+    """
+    root = _root(text, syntax)
+    inner = root.inner if root is not None else []
+    for place in range(0, len(inner) - 1, 2):
+        start = inner[place + 1].start
+        end = inner[place + 2].start if place + 2 < len(inner) else len(text)
+        if inner[place].name == "query" and start < cursor <= end:
+            return " " * start + text[start:end] + " " * (len(text) - end)
+    return None
+
+
 def pairs(item: Item) -> Iterator[tuple[str | None, Item]]:
     """The names of a map's keys, with their values."""
     inner = item.inner

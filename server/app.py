@@ -99,6 +99,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
     outbox = Notifications(parts.metadata)
     saved = saved_kinds(parts.metadata, parts.store.stream_names, parts.clock)
+    checks = {one.kind.name: one.kind.check for one in (saved.templates, saved.rules)}
     templates = TemplateParts(
         saved.template_kind, saved.templates, parts.engine, parts.turns, document_threads, parts.clock
     )
@@ -111,7 +112,7 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
         ("/query", query),
         ("/v1/query", query),
         ("/v1/histogram", Histogram(Histograms(parts.engine), parts.turns)),
-        ("/v1/validate", Validate(editing, parts.turns)),
+        ("/v1/validate", Validate(editing, parts.turns, checks)),
         ("/v1/complete", Complete(editing, parts.turns)),
         ("/v1/explain", Explain(parts.engine, parts.turns)),
         ("/v1/streams", Streams(parts.store, parts.data)),

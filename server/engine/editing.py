@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dsl.analysis import name_of
 from dsl.analyze import analyze
 from dsl.ast import EVERY_STREAM, Query
 from dsl.completion import Completion, complete
 from dsl.errors import Mistake, QueryError
+from dsl.forms import Form, MapForm, print_form
 from dsl.parse import Syntax, read_form
 from dsl.printer import query_hash, to_edn, to_json
+from dsl.scan import query_at
 from server.engine import Engine
 from server.engine.advice import STREAMS_MAX, names_of, placed_advice_on
 from server.engine.asked import Asked
@@ -22,10 +25,13 @@ from storage.column_names import ColumnsUnknown
 from storage.errors import StoreError, UnknownStream
 from storage.stream_columns import Columns
 
+UNNAMED = "unnamed"  # what a document is called that says no name
 VALUES_SHOWN = 20  # of a field: one screen of a list
 VALUES_WITHIN_S = 1.0  # an editor that waits longer for a suggestion feels stuck
 VALUES_KEPT_US = 30_000_000  # every letter asks again, and the most frequent values change slowly
 FIELDS_KEPT_MAX = 256  # fields whose values are kept
+
+Check = Callable[[str, Form], Form]
 
 
 class Editing:
@@ -69,9 +75,39 @@ class Editing:
             },
         }
 
-    def complete(self, text: str, cursor: int, *, syntax: Syntax = "edn") -> Completion:
-        """What may stand at a cursor of a text."""
-        return complete(text, cursor, self, syntax)
+    def validate_document(self, text: str, check: Check, *, syntax: Syntax = "edn") -> dict[str, Any]:
+        """What is wrong with a text that is a template or a rule, and its canonical form where nothing is.
+
+        Args:
+            text: Of the document.
+            check: Gives the canonical form of one by its name, or says what is wrong.
+            syntax: How it is written.
+        """
+        try:
+            form = read_form(text, syntax, limits=self._engine.limits)
+            document = check(_name_in(form) or UNNAMED, form)
+        except QueryError as error:
+            error = QueryError(error.mistakes, text)
+            return {"valid": False, "errors": _placed(error), "warnings": [], "text": error.render()}
+        return {"valid": True, "errors": [], "warnings": [], "document": {"edn": print_form(document)}}
+
+    def complete(
+        self, text: str, cursor: int, *, syntax: Syntax = "edn", in_document: bool = False
+    ) -> Completion:
+        """What may stand at a cursor of a text.
+
+        Args:
+            text: Of a query, or of a document that has one.
+            cursor: In characters.
+            syntax: How it is written.
+            in_document: Whether it is a document: then only within its query anything is known.
+        """
+        if not in_document:
+            return complete(text, cursor, self, syntax)
+        query = query_at(text, cursor, syntax)
+        if query is None:
+            return Completion(cursor, cursor, "nothing", ())
+        return complete(query, cursor, self, syntax)
 
     # What `dsl.completion.Source` wants.
 
@@ -149,6 +185,12 @@ class Editing:
             if any(segment.records for segment in catalog.segments):
                 found.append(name)
         return found
+
+
+def _name_in(form: Form) -> str | None:
+    """What a document says that it is called."""
+    pairs = form.value.pairs if isinstance(form.value, MapForm) else ()
+    return next((name_of(item) for key, item in pairs if name_of(key) == "name"), None)
 
 
 def _placed(error: QueryError) -> list[dict[str, Any]]:

@@ -6,12 +6,18 @@ import orjson
 import pytest
 
 from dsl.parse import parse
+from dsl.template import read_template
 from server.engine.editing import Editing
 from server.errors import install
 from server.parameters import KnownParameters
 from server.resources.editing import Complete, Validate
 from server.turns import Turns
 from tests.support.stores import built_store
+
+
+def template_check(name, form):
+    return read_template(form, name=name).own
+
 
 ROWS = [
     {"level": "info", "ms": 5, "http": {"status": 200}},
@@ -28,10 +34,28 @@ def client_of_a_store():
         install(app)
         app.add_middleware(KnownParameters())
         turns, editing = Turns(1, 1, 1), Editing(built.engine)
-        app.add_route("/v1/validate", Validate(editing, turns))
+        app.add_route("/v1/validate", Validate(editing, turns, {"template": template_check}))
         app.add_route("/v1/complete", Complete(editing, turns))
         yield falcon.testing.TestClient(app)
         turns.close()
+
+
+def test_a_template_is_checked_and_completed_as_one(client):
+    text = "{:params {?who {:type :string :required true}}\n :query {:from :app :where [:= :level ?who]}}"
+    answer = client.simulate_post("/v1/validate?as=template", body=text).json
+    assert answer["valid"]
+    again = client.simulate_post("/v1/validate?as=template", body=answer["document"]["edn"]).json
+    assert again == answer
+    wrong = client.simulate_post("/v1/validate?as=template", body=text.replace(":where", ":wher")).json
+    assert next((one["code"], one["line"]) for one in wrong["errors"]) == ("unknown-key", 2)
+    assert client.simulate_post("/v1/validate?as=pigeon", body=text).status_code == 400
+    for cursor, some in ((text.index(":level") + 3, True), (3, False)):
+        asked = {"text": text, "cursor": cursor, "as": "template"}
+        found = client.simulate_post("/v1/complete", json=asked).json
+        assert ([one["insert"] for one in found["candidates"]] == [":level"]) is some
+        assert found["start"] <= cursor <= found["end"]
+    asked = {"text": text, "as": "pigeon"}
+    assert client.simulate_post("/v1/complete", json=asked).json["errors"][0]["code"] == "bad-completion"
 
 
 def test_all_mistakes_come_with_their_places(client):
