@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 from typing import Any
 
 import falcon
@@ -16,6 +17,7 @@ from storage import errors as store
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
+METADATA_HINT = "make room on the disk; a file that is damaged is set aside when klomp is started again"
 
 
 class RequestError(Exception):
@@ -115,6 +117,16 @@ async def _on_os_error(
         await _on_bug(req, resp, error, params)
 
 
+async def _on_metadata_error(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: sqlite3.DatabaseError, params: dict[str, Any]
+) -> None:
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        await _on_bug(req, resp, error, params)
+        return
+    problem = store.MetadataUnwritable(f"klomp.db cannot be used: {error}", METADATA_HINT)
+    await _on_store_error(req, resp, problem, params)
+
+
 async def _on_query_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, error: QueryError, _params: dict[str, Any]
 ) -> None:
@@ -165,5 +177,6 @@ def install(app: falcon.asgi.App[Any, Any]) -> None:
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     app.add_error_handler(store.StoreError, _on_store_error)
     app.add_error_handler(OSError, _on_os_error)
+    app.add_error_handler(sqlite3.DatabaseError, _on_metadata_error)
     app.add_error_handler(QueryError, _on_query_error)
     app.add_error_handler(RequestError, _on_request_error)

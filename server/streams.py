@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -20,12 +21,19 @@ from storage.store import Store, segment_summary, stream_summary
 from storage.stream_settings import StreamSettings, merge, read_settings, stored_settings
 from storage.times import format_time
 
+log = logging.getLogger(__name__)
+
 SEGMENTS_LISTED_MAX = 1000  # the newest: there are more only where very much was rotated by hand
 
 
 def rotation_of(metadata: Metadata, stream: str) -> Rotation:
-    """When the segments of a stream end."""
-    return _settings(stream, metadata.stream(stream)).rotation.policy()
+    """When the segments of a stream end; as where nothing is set, where that cannot be read: records come first."""
+    try:
+        row = metadata.stream(stream)
+    except sqlite3.DatabaseError as error:
+        log.error("cannot read the settings of stream %s: %s", stream, error)  # noqa: TRY400
+        row = None
+    return _settings(stream, row).rotation.policy()
 
 
 class StreamAdmin:

@@ -6,6 +6,7 @@ least the records that the catalog promises. It is derived: without it the index
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.checked import add_checksum, checksum_holds
 from storage.paths import write_atomically
+from storage.unreadable import UNREADABLE
+
+log = logging.getLogger(__name__)
 
 CATALOG_VERSION = 1
 
@@ -134,6 +138,11 @@ def load_catalog(path: Path) -> Catalog | None:
         data = path.read_bytes()
         catalog = Catalog.model_validate_json(data) if checksum_holds(data) else None
     except (FileNotFoundError, ValidationError):
+        return None
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        log.error("%s cannot be read: %s", path, error.strerror)  # noqa: TRY400
         return None
     return catalog if catalog is not None and catalog.version == CATALOG_VERSION else None
 

@@ -44,6 +44,7 @@ from storage.paths import SegmentDirectory, StreamDirectory, sync_directory
 from storage.scan import frames, read_frame
 from storage.segment import load_meta
 from storage.synced import Synced, SyncedWriter, find_end
+from storage.unreadable import pread
 
 log = logging.getLogger(__name__)
 
@@ -522,6 +523,6 @@ class StreamLog:
             size - end,
         )
         aside = segment.root / f"torn-{end}.bin"
-        aside.write_bytes(os.pread(fd, size - end, end))
+        aside.write_bytes(pread(fd, size - end, end))
         os.ftruncate(fd, end)
         os.fdatasync(fd)

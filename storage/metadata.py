@@ -30,6 +30,9 @@ JOBS_LISTED_MAX = 1000  # in one answer
 
 log = logging.getLogger(__name__)
 
+_UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
+"""The disk gives no answer for a block of the file, which stays so: that is damage."""
+
 JobState = Literal["running", "done", "failed"]
 
 
@@ -312,9 +315,11 @@ def set_damaged_aside(path: Path, now_us: int) -> Path | None:
     except (
         sqlite3.OperationalError
     ) as error:  # the disk or another process is in the way, not what is in the file
-        raise MetadataUnwritable(
-            f"cannot use {path}: {error}", "look at its permissions and the disk"
-        ) from error
+        if error.sqlite_errorcode not in _UNREADABLE:
+            raise MetadataUnwritable(
+                f"cannot use {path}: {error}", "look at its permissions and the disk"
+            ) from error
+        damage = str(error)
     except sqlite3.DatabaseError as error:
         damage = str(error)
     if damage is None:

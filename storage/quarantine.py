@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from storage.paths import SegmentDirectory
+from storage.unreadable import pread
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def quarantine(segment: SegmentDirectory, fd: int, start: int, end: int) -> None
         log.error("%s: bytes %d to %d are damaged; they are kept in %s", segment.data, start, end, aside.name)
     with aside.open("wb") as out:
         while start < end:
-            piece = os.pread(fd, min(COPY_BYTES, end - start), start)
+            piece = pread(fd, min(COPY_BYTES, end - start), start)
             if not piece:
                 break
             out.write(piece)

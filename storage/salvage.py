@@ -13,9 +13,9 @@ from storage.format import FILE_HEADER, FrameHeader
 from storage.paths import SegmentDirectory, StreamDirectory
 from storage.scan import frames
 from storage.synced import SyncedReader, load_synced
+from storage.unreadable import BLOCK_BYTES
 
 COPY_BYTES = 1 << 20
-BLOCK_BYTES = 4096  # what a disk loses at least; so much is looked at by itself where more cannot be read
 
 
 def readable_checksum(path: Path) -> tuple[int, int] | None:

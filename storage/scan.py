@@ -19,6 +19,7 @@ from storage.format import (
     read_frame_header,
     unpack_frame,
 )
+from storage.unreadable import pread
 
 SEARCH_BYTES = 1 << 20  # how much is read at a time when looking for the next frame behind damage
 
@@ -32,8 +33,8 @@ class Damage:
 
 
 def read_frame(fd: int, header: FrameHeader) -> bytes:
-    """The bytes of a whole frame; fewer when the file ends before it does."""
-    return os.pread(fd, header.end - header.offset, header.offset)
+    """The bytes of a whole frame; fewer when the file ends before it does, zeros where the disk cannot read it."""
+    return pread(fd, header.end - header.offset, header.offset)
 
 
 def frames(
@@ -55,7 +56,7 @@ def frames(
         size = os.fstat(fd).st_size
     if start == 0:
         start = FILE_HEADER.size
-        if size and not file_header_is_ours(os.pread(fd, min(start, size), 0)):
+        if size and not file_header_is_ours(pread(fd, min(start, size), 0)):
             yield Damage(0, min(start, size))
     header = _header_at(fd, start, size)
     while start < size:
@@ -83,7 +84,7 @@ def _is_valid(fd: int, header: FrameHeader, expect: int) -> bool:
 
 def _header_at(fd: int, offset: int, size: int) -> FrameHeader | None:
     """The header of the frame at `offset`, unless the file ends before that does."""
-    header = read_frame_header(os.pread(fd, FRAME_HEADER.size, offset), offset)
+    header = read_frame_header(pread(fd, FRAME_HEADER.size, offset), offset)
     return header if header is not None and header.end <= size else None
 
 
@@ -91,7 +92,7 @@ def _next_frame(fd: int, start: int, size: int, expect: int) -> FrameHeader | No
     """The first valid frame at or behind `start`."""
     magic_at = 4  # the magic stands behind the checksum
     while start < size:
-        chunk = os.pread(fd, SEARCH_BYTES + len(FRAME_MAGIC), start)
+        chunk = pread(fd, SEARCH_BYTES + len(FRAME_MAGIC), start)
         found = chunk.find(FRAME_MAGIC)
         while found >= 0:
             offset = start + found - magic_at

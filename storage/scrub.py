@@ -8,7 +8,6 @@ does with those that it finds. What can only be told (`Found.stays`) is told unt
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import time
@@ -25,6 +24,7 @@ from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, writ
 from storage.publication import edit
 from storage.quarantine import quarantine, quarantined
 from storage.rebuild import mark
+from storage.salvage import readable_checksum
 from storage.scan import frames, read_frame
 from storage.segment import SegmentMeta, checksum, load_meta
 
@@ -245,13 +245,11 @@ class Scrub:
                 self._index_damaged(segment, path, "index-damaged", problem)
         elif not path.exists():
             self._tell(segment, path, "data-missing", f"{problem}: its records are lost", stays=True)
+        # What cannot be read now may be read again later: it is not set aside.
+        elif readable_checksum(path) is None:
+            self._tell(segment, path, "unreadable", problem, stays=True)
         else:
-            try:
-                self._data_damaged(segment, meta, problem)
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                self._tell(segment, path, "unreadable", problem, stays=True)
+            self._data_damaged(segment, meta, problem)
 
     def _index_damaged(self, segment: _Segment, path: Path, code: str, problem: str) -> None:
         if mark(segment.directory, {(segment.entry.first, segment.entry.generation)}):

@@ -18,7 +18,7 @@ from pathlib import Path
 import tantivy
 
 from storage.catalog import SegmentEntry
-from storage.errors import FrameDamaged
+from storage.errors import FrameDamaged, IndexPanic
 from storage.format import FILE_HEADER, FrameHeader, decode_frame
 from storage.index import NUMBER, create_index, open_index
 from storage.index_document import add_records
@@ -26,6 +26,7 @@ from storage.memory import give_back
 from storage.paths import SegmentDirectory
 from storage.quarantine import quarantine, quarantined, stretches
 from storage.scan import frames, read_frame
+from storage.stop import panics_named
 from storage.synced import SyncedReader
 from storage.view import fields_are_ours, read_meta
 
@@ -88,19 +89,24 @@ class SegmentIndexer:
         self._fd = os.open(segment.data, os.O_RDONLY)
         self._writer: tantivy.IndexWriter | None = None
         self._lost_until_bytes = 0
-        self.index, committed = self._open(new=new)
-        self._position = self._resume(committed)
+        try:
+            self.index, committed = self._open(new=new)
+            self._position = self._resume(committed)
+        except BaseException:
+            os.close(self._fd)
+            raise
         self.uncommitted = 0
         self.uncommitted_since = 0.0
 
     def _open(self, *, new: bool) -> tuple[tantivy.Index, int]:
         """The segment's index and the number after the last record that it has."""
         try:
-            index = open_index(self._path)
-            if not fields_are_ours(read_meta(self._path)):
-                raise ValueError("another klomp made it, with other fields")  # noqa: TRY301 - goes the same way
-            return index, _highest_number(index) + 1
-        except (ValueError, OSError) as error:
+            with panics_named():
+                index = open_index(self._path)
+                if not fields_are_ours(read_meta(self._path)):
+                    raise ValueError("another klomp made it, with other fields")  # noqa: TRY301 - goes the same way
+                return index, _highest_number(index) + 1
+        except (ValueError, OSError, IndexPanic) as error:
             if self._path.exists():
                 log.warning("%s cannot be used and is made anew: %s", self._path, error)
             elif new:
@@ -158,6 +164,7 @@ class SegmentIndexer:
         """
         size = os.fstat(self._fd).st_size if end is None else end
         if size <= self._position.offset:
+            self._lost_until_bytes = 0
             return 0
         taken = 0
         position = self._position
@@ -181,6 +188,9 @@ class SegmentIndexer:
             self._position.pass_frame(found, deleted=batch.lines.count(b""))
             if clock() >= until_s:
                 break
+        else:
+            # All is read: what the file had besides when the index was lost was a write that a crash cut off.
+            self._lost_until_bytes = 0
         return taken
 
     def pass_rest(self, until: int, had_bytes: int = 0) -> None:
@@ -267,6 +277,9 @@ def remove_index(path: Path) -> None:
         except FileNotFoundError:
             if not path.exists():
                 return
+        except NotADirectoryError:
+            path.unlink()
+            return
         except OSError as error:
             if error.errno != errno.ENOTEMPTY or attempt == REMOVE_TRIES - 1:
                 raise

@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 from storage.catalog import Catalog, CatalogFile, SegmentEntry, load_catalog
 from storage.format import FILE_HEADER
-from storage.paths import StreamDirectory
+from storage.paths import SegmentDirectory, StreamDirectory
 from storage.publication import Edit, Hold, edit
 from storage.segment import begin_lost, can_be_shown, index_is_usable, seal
 from storage.segment_indexer import SegmentIndexer, remove_index
+from storage.stop import panics_named
 from storage.synced import SyncedReader
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ WRITER_IDLE_S = 30.0  # a stream silent for so long gives its writer's memory ba
 FOLDER_TICK_NS = (
     100_000_000  # changes of a folder within a tick of the file system's clock, 10 ms, look like one
 )
+MEND_RETRY_S = 10.0  # after an index could not be made anew
 REBUILD_SLICE_S = 0.2  # how long new records wait for an index that is made anew
 
 
@@ -54,6 +56,8 @@ class StreamIndexer:
         self._segments_stamp = 0
         self._firsts: list[int] = []
         self._last_read_s = clock()
+        self._mend_not_before_s = 0.0
+        self.trouble: str | None = None  # why an index cannot be made anew now
         try:
             self._look_for_segments()
             # What comes into being from now on has no index yet; what is there already should have one.
@@ -68,7 +72,11 @@ class StreamIndexer:
         checked = []
         for entry in catalog.segments:
             segment = self.directory.segment(entry.first, entry.generation)
-            lost = begin_lost(segment)
+            is_newest = not entry.sealed and entry.first == self._firsts[-1]  # which the log begins again
+            if is_newest and not segment.data.exists():
+                log.error("%s is gone; what was in it is lost", segment.data)
+                continue
+            lost = not is_newest and begin_lost(segment)
             usable = not lost and (index_is_usable(segment) if entry.sealed else can_be_shown(segment))
             if not usable and not entry.rebuilding:
                 log.warning("the index of %s is missing or of no use and is made anew", segment.root)
@@ -198,30 +206,48 @@ class StreamIndexer:
     def _mend(self) -> bool:
         """Go on with making an index anew, if one is needed; whether there was anything to do."""
         if self._rebuild is None:
+            if self._clock() < self._mend_not_before_s:
+                return False
             catalog = self._catalog.read()
             # The one that is still written to is begun anew by `_follow`.
             asked = [s for s in catalog.segments if s.rebuilding and s.sealed] if catalog else []
             entry = asked[0] if asked else None
             if entry is None:
+                self.trouble = None
                 return False
             segment = self.directory.segment(entry.first, entry.generation)
             if self._is_live(entry.first, entry.generation):
                 begin_lost(segment)
             try:
-                self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
-            except FileNotFoundError:
+                with panics_named():
+                    self._rebuild = SegmentIndexer(segment, self.directory.name, entry.generation, aside=True)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is about this segment alone
                 if self._is_live(entry.first, entry.generation):
-                    raise
+                    self._put_off(segment, error)
                 return True
         try:
-            return self._go_on_mending(self._rebuild)
-        except Exception:
-            if self._is_live(self._rebuild.segment.first, self._rebuild.generation):
+            with panics_named():
+                going_on = self._go_on_mending(self._rebuild)
+        except Exception as error:
+            rebuild, self._rebuild = self._rebuild, None
+            if rebuild is None:
                 raise
-            log.info("%s was dropped while its index was made anew", self._rebuild.segment.root)
-            self._rebuild.abandon()
-            self._rebuild = None
+            rebuild.abandon()
+            if self._is_live(rebuild.segment.first, rebuild.generation):
+                self._put_off(rebuild.segment, error)
+            else:
+                log.info("%s was dropped while its index was made anew", rebuild.segment.root)
             return True
+        self.trouble = None
+        return going_on
+
+    def _put_off(self, segment: SegmentDirectory, error: Exception) -> None:
+        """Try again later to make an index anew: what comes in meanwhile has its rights as well."""
+        why = f"the index of segment {segment.root.name} cannot be made anew: {error}"
+        if why != self.trouble:
+            log.error("stream %s: %s; it is tried again", self.directory.name, why)
+        self.trouble = why
+        self._mend_not_before_s = self._clock() + MEND_RETRY_S
 
     def _is_live(self, first: int, generation: int) -> bool:
         """Whether a segment has not been dropped or replaced."""

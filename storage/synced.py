@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from storage.format import FILE_HEADER, FrameHeader
 from storage.scan import frames
+from storage.unreadable import pread
 
 SYNCED = struct.Struct("<I4sQQQ")
 assert SYNCED.size == 32
@@ -109,7 +110,7 @@ class SyncedWriter:
 
     def read(self) -> Synced | None:
         """What was noted last; None for nothing that can be read."""
-        return unpack(os.pread(self._fd, SYNCED.size, 0))
+        return unpack(pread(self._fd, SYNCED.size, 0))
 
     def note(self, synced: Synced) -> None:
         """Say how far it is; not synced.
@@ -149,7 +150,7 @@ class SyncedReader:
         """
         # The length first: what comes in after it is not looked at, whoever begins to write meanwhile.
         size = os.fstat(data_fd).st_size
-        synced = unpack(os.pread(self._fd, SYNCED.size, 0))
+        synced = unpack(pread(self._fd, SYNCED.size, 0))
         if synced is None or synced.first != first:
             synced = Synced(first, 0, first)
         if synced.end >= size or size <= FILE_HEADER.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -79,12 +78,8 @@ def _document(path: Path, known: int) -> Iterator[UnknownVersion]:
     try:
         data = path.read_bytes()
         version = orjson.loads(data).get("version") if checksum_holds(data) else known
-    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
-        return
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        return  # damaged, which is another matter
+    except (OSError, orjson.JSONDecodeError):
+        return  # gone, damaged or not ours to read, which is another matter
     if version != known and isinstance(version, int):
         yield UnknownVersion(path, version, known)
 
@@ -92,14 +87,12 @@ def _document(path: Path, known: int) -> Iterator[UnknownVersion]:
 def _data_file(path: Path) -> Iterator[UnknownVersion]:
     try:
         fd = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    except OSError:
+        return  # as above
     try:
         header = os.pread(fd, FILE_HEADER.size, 0)
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        return  # damaged, which is another matter
+    except OSError:
+        return
     finally:
         os.close(fd)
     version = is_newer_version(header)

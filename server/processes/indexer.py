@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from server.heartbeat import HEARTBEAT_FILE, HEARTBEAT_S
+from server.heartbeat import HEARTBEAT_S, Heartbeat
 from server.settings import Settings
 from storage.indexer import Indexer
 from storage.paths import DataDirectory
@@ -26,14 +26,14 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     indexer = Indexer(DataDirectory(settings.data), threads=max(settings.workers, THREADS_LEAST))
-    heartbeat = settings.data / HEARTBEAT_FILE
+    heartbeat = Heartbeat(settings.data)
     beat_s = 0.0
 
     def stopping(wait_s: float) -> bool:
         nonlocal beat_s
         now = time.monotonic()
         if now - beat_s >= HEARTBEAT_S:
-            heartbeat.touch()
+            heartbeat.beat(indexer.failing)
             beat_s = now
         return stop.wait(wait_s) if wait_s else stop.is_set()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,14 @@ import falcon
 import falcon.asgi
 import orjson
 
-from server.errors import error_item
-from server.heartbeat import HEARTBEAT_FILE
+from server.errors import METADATA_HINT, error_item
+from server.heartbeat import HEARTBEAT_STALE_S, Heartbeat
 from server.ingest import Ingest
 from server.space import HINT
 from storage.errors import UnknownStream
 from storage.scrub_tables import ScrubTables
 from storage.store import Store
 
-HEARTBEAT_STALE_S = 10.0  # a large commit may hold the indexer for some seconds
 FINDINGS_SHOWN_MAX = 20
 
 log = logging.getLogger(__name__)
@@ -42,7 +40,7 @@ class Ready:
     """Whether records can come in and become searchable, and what else one should know."""
 
     def __init__(self, data: Path, store: Store, ingest: Ingest, scrub: ScrubTables) -> None:
-        self._heartbeat = data / HEARTBEAT_FILE
+        self._heartbeat = Heartbeat(data)
         self._store = store
         self._ingest = ingest
         self._scrub = scrub
@@ -64,10 +62,7 @@ class Ready:
     on_head = on_get
 
     def _problems(self) -> list[dict[str, Any]]:
-        try:
-            age_s = time.time() - self._heartbeat.stat().st_mtime
-        except FileNotFoundError:
-            age_s = float("inf")
+        age_s = self._heartbeat.age_s()
         if age_s <= HEARTBEAT_STALE_S:
             return []
         since = "has not started" if age_s == float("inf") else f"was last seen {age_s:.0f} s ago"
@@ -95,6 +90,9 @@ class Ready:
         space = self._ingest.space
         full = space.problem if space is not None else None
         warnings = [error_item("disk-nearly-full", full, HINT)] if full else []
+        for name, why in self._heartbeat.failing().items():
+            message = f"{name} is not indexed: {why}; new records of it are kept, not found"
+            warnings.append(error_item("stream-not-indexed", message, "it is tried again; see klomp check"))
         for name, counts in streams.items():
             if counts["damaged"]:
                 message = (
@@ -114,7 +112,8 @@ class Ready:
             found = self._scrub.findings()
         except sqlite3.Error as error:
             log.error("cannot see what the scrub found: %s", error)  # noqa: TRY400
-            return []
+            message = f"klomp.db cannot be read: {error}; settings, rules and jobs do not work"
+            return [error_item("metadata-unreadable", message, METADATA_HINT)]
         shown = found[:FINDINGS_SHOWN_MAX]
         warnings = [
             error_item("scrub-finding", f"{one.path}: {one.message}", "the rest is served; see klomp check")

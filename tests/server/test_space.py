@@ -11,7 +11,7 @@ import pytest
 from falcon.testing import ASGIConductor
 
 from server import errors
-from server.heartbeat import HEARTBEAT_FILE
+from server.heartbeat import HEARTBEAT_FILE, Heartbeat
 from server.ingest import Ingest
 from server.resources.health import Ready
 from server.resources.logs import Logs
@@ -157,7 +157,7 @@ def test_a_disk_that_refuses_is_told_and_writing_goes_on(tmp_path, monkeypatch, 
 
 
 def test_readiness_names_the_streams_that_are_not_whole(tmp_path):
-    (tmp_path / HEARTBEAT_FILE).touch()
+    Heartbeat(tmp_path).beat({"other": "no answer"})
     segments = (
         SegmentEntry(first=1, until=10, sealed=True, damaged=2, damaged_bytes=300),
         SegmentEntry(first=10, until=20, sealed=True, rebuilding=True),
@@ -171,6 +171,14 @@ def test_readiness_names_the_streams_that_are_not_whole(tmp_path):
         ready = await conductor.simulate_get("/readyz")
         assert ready.status_code == 200
         assert ready.json["streams"] == {"app": {"damaged": 2, "damaged_bytes": 300, "rebuilding": 1}}
+        told = {warning["code"]: warning["message"] for warning in ready.json["warnings"]}
+        assert list(told) == ["stream-not-indexed", "data-damaged", "index-rebuilding"]
+        assert (
+            told["stream-not-indexed"]
+            == "other is not indexed: no answer; new records of it are kept, not found"
+        )
+        Heartbeat(tmp_path).beat({})
+        ready = await conductor.simulate_get("/readyz")
         assert [warning["code"] for warning in ready.json["warnings"]] == ["data-damaged", "index-rebuilding"]
         (tmp_path / HEARTBEAT_FILE).unlink()
         silent = await conductor.simulate_get("/readyz")

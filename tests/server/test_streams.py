@@ -1,5 +1,6 @@
 """Streams as a whole, through a real server: what is set of them, what retention and deletion do, and the jobs."""
 
+import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from server.streams import rotation_of
+from storage.log import Rotation
 from storage.paths import DataDirectory
 from tests.support.serving import Serving
 
@@ -291,3 +294,11 @@ def role_runs(serving, role):
         return serving.pid(role) > 0
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_settings_that_cannot_be_read_keep_no_record_out():
+    class Damaged:
+        def stream(self, _name):
+            raise sqlite3.DatabaseError("file is not a database")
+
+    assert rotation_of(Damaged(), "app") == Rotation()

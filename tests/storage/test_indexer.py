@@ -1,5 +1,6 @@
 """The indexer: what is on disk becomes searchable, once, whatever happens between."""
 
+import errno
 import itertools
 import os
 import shutil
@@ -22,6 +23,7 @@ from storage.rewrite import compact
 from storage.scan import frames
 from storage.store import Store
 from storage.stream_indexer import StreamIndexer
+from tests.support.failing_disk import Unreadable
 
 
 @pytest.fixture
@@ -519,3 +521,101 @@ def test_what_is_written_after_the_data_file_was_taken_away_is_kept(data):
     log.close()
     index(data)
     assert readable(data) == ({3}, False)
+
+
+def test_a_stream_that_cannot_be_indexed_stops_no_other_and_is_tried_again(data):
+    now_s = 100.0
+    write(data, 20, stream="aa")
+    write(data, 20, stream="zz")
+    index(data)
+    view = data.stream("aa").view
+    shutil.rmtree(view)
+    view.write_bytes(b"")  # where there should be a folder
+    indexer = Indexer(data, lambda: now_s)
+    indexer.catch_up()
+    assert list(indexer.failing) == ["aa"]
+    assert "view" in indexer.failing["aa"]
+    write(data, 20, stream="zz", start=20)
+    write(data, 20, stream="aa", start=20)
+    indexer.catch_up()
+    check(data, 40, stream="zz")
+    view.unlink()
+    indexer.catch_up()
+    assert list(indexer.failing) == ["aa"]  # not yet
+    now_s += 5
+    indexer.catch_up()
+    check(data, 40, stream="aa")
+    now_s += 60
+    indexer.step()
+    assert not indexer.failing
+    indexer.close()
+
+
+def test_an_index_that_cannot_be_made_anew_keeps_no_new_record_waiting(data):
+    now_s = 100.0
+    write(data, 100, segment_bytes_max=900)
+    index(data)
+    first, *_ = load_catalog(data.stream("main").catalog).segments
+    segment = data.stream("main").segment(first.first)
+    mark(data.stream("main"), {(first.first, 0)})
+    shutil.rmtree(segment.index)
+    segment.index.write_bytes(b"")
+    segment.new_index.mkdir()
+    segment.root.joinpath("index.new").rmdir()
+    segment.new_index.symlink_to(segment.root / "nowhere" / "index")
+    indexer = Indexer(data, lambda: now_s)
+    indexer.catch_up()
+    assert "cannot be made anew" in indexer.failing["main"]
+    write(data, 20, start=100, segment_bytes_max=900)
+    indexer.catch_up()
+    found, complete = readable(data)
+    assert (found, complete) == (set(range(first.until, 121)), False)
+    segment.new_index.unlink()
+    now_s += 60
+    indexer.catch_up()
+    indexer.close()
+    check(data, 120)
+    assert not indexer.failing
+
+
+@pytest.mark.parametrize("when", ["before it is indexed", "before it is indexed again"])
+def test_a_block_that_cannot_be_read_costs_what_is_in_it(data, monkeypatch, when):
+    write(data, 1000)
+    if when != "before it is indexed":
+        index(data)
+        shutil.rmtree(data.stream("main").segment(1).index)
+    path = data.stream("main").segment(1).data
+    assert path.stat().st_size > 3 * 4096
+    Unreadable(path, 4096 + 100, 4096 + 200).install(monkeypatch)
+    with path.open("rb") as file:
+        headers = list(frames(file.fileno(), verify=False, expect=1))
+    kept = {n for h in headers if isinstance(h, FrameHeader) for n in range(h.first, h.until)}
+    log = StreamLog(data.stream("main"))
+    assert log.next_number == 1001
+    log.close()
+    write(data, 50, start=1000)
+    index(data)
+    found, complete = readable(data)
+    assert not complete
+    assert found <= kept | set(range(1001, 1051))
+    lost = set(range(1, 1051)) - found
+    assert lost
+    assert len(lost) <= 200, "more than what a block of 4096 bytes touches"
+    assert load_catalog(data.stream("main").catalog).segments[0].damaged
+
+
+def test_a_catalog_that_cannot_be_read_is_made_anew(data, monkeypatch):
+    write(data, 300, segment_bytes_max=3000)
+    index(data)
+    catalog = data.stream("main").catalog
+    inode = catalog.stat().st_ino
+    read_bytes = type(catalog).read_bytes
+
+    def refuse(path):
+        if path.exists() and path.stat().st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_bytes(path)
+
+    monkeypatch.setattr(type(catalog), "read_bytes", refuse)
+    index(data)
+    check(data, 300)
