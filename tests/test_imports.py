@@ -50,7 +50,7 @@ def test_the_guard_sees_what_it_guards_against(tmp_path):
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("server.supervisor", {"falcon", "granian", "lark", "tantivy", "apscheduler", "urllib3"}),
+        ("server.supervisor", {"falcon", "granian", "lark", "apscheduler", "urllib3"}),
         ("server.processes.indexer", {"falcon", "granian", "lark", "apscheduler", "urllib3"}),
         ("server.processes.scheduler", {"granian", "uvloop"}),
         ("server.processes.http", {"apscheduler", "apprise", "click"}),
