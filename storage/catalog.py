@@ -20,6 +20,7 @@ from storage.unreadable import UNREADABLE
 log = logging.getLogger(__name__)
 
 CATALOG_VERSION = 1
+META_VERSION = 1  # of the `meta.json` of sealed segments, which hold a catalog's entry each
 
 
 class SegmentEntry(BaseModel):

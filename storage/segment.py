@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storage.catalog import SegmentEntry
+from storage.catalog import META_VERSION, SegmentEntry
 from storage.checked import add_checksum, checksum_holds
 from storage.format import FILE_HEADER, FrameHeader, file_header
 from storage.paths import SegmentDirectory, StreamDirectory, sync_directory, write_atomically
@@ -25,7 +25,6 @@ from storage.view import fields_are_ours, read_meta, segment_ids
 
 log = logging.getLogger(__name__)
 
-META_VERSION = 1
 CHECKSUM_READ_BYTES = 1 << 20
 # What the engine keeps beside the files of its segments and rewrites as it likes.
 _UNCHECKED = frozenset({".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"})

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import orjson
 
-from storage.catalog import CATALOG_VERSION
+from storage.catalog import CATALOG_VERSION, META_VERSION
 from storage.checked import checksum_holds
 from storage.errors import FormatUnknown
 from storage.format import FILE_HEADER, FORMAT_VERSION, is_newer_version
 from storage.migrations import MIGRATIONS
 from storage.paths import DataDirectory, StreamDirectory
-from storage.segment import META_VERSION
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_HEADER = Struct(">60xi36x")  # of 100 bytes; user_version stands at 60
