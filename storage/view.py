@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from storage.index import FIELDS
 from storage.paths import write_atomically
 
 META = "meta.json"
@@ -37,8 +38,6 @@ def fields_are_ours(meta: dict[str, Any]) -> bool:
     Raises:
         KeyError, TypeError: the `meta.json` is not as the engine writes it.
     """
-    from storage.index import FIELDS  # noqa: PLC0415  # the supervisor looks at versions, and needs no engine for it
-
     return tuple(field["name"] for field in meta["schema"]) == FIELDS
 
 
