@@ -166,7 +166,10 @@ class Ingest:
             return None
         gathering = self._gatherings.get(stream)
         if gathering is None:
-            gathering = self._gatherings[stream] = Gathering(self._logs[stream], asyncio.get_running_loop())
+            log = self._logs.get(stream)
+            if log is None:
+                return None  # the stream is being deleted since it was looked for
+            gathering = self._gatherings[stream] = Gathering(log, asyncio.get_running_loop())
         return gathering.add(batch.times_us, batch.lines)
 
     async def _prepared(self, decode: Decode, body: bytes, now_us: int) -> Batch:

@@ -1,5 +1,6 @@
 """Streams as a whole, through a real server: what is set of them, what retention and deletion do, and the jobs."""
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -8,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from server.ingest import Ingest
+from server.protocols import decoder
 from server.streams import rotation_of
 from storage.log import Rotation
 from storage.paths import DataDirectory
@@ -302,3 +305,14 @@ def test_settings_that_cannot_be_read_keep_no_record_out():
             raise sqlite3.DatabaseError("file is not a database")
 
     assert rotation_of(Damaged(), "app") == Rotation()
+
+
+def test_a_batch_for_a_stream_that_is_deleted_while_it_comes_goes_the_long_way(tmp_path):
+    async def take():
+        ingest = Ingest(DataDirectory(tmp_path), lambda: 0, 10)
+        try:
+            return ingest.take("gone", decoder(JSON), b'{"message": "late"}')
+        finally:
+            ingest.close()
+
+    assert asyncio.run(take()) is None
