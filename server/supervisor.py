@@ -18,6 +18,7 @@ from server.settings import Settings
 from storage.locks import hold_lock
 from storage.metadata import set_damaged_aside
 from storage.paths import DataDirectory, make_durably
+from storage.suspicion import suspect
 from storage.versions import refuse_unknown_versions
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class Supervisor:
             if now - child.started_s > STEADY_AFTER_S:
                 child.wait_s = RESTART_AFTER_S
             log.error("%s ended with %s; it starts again in %.1f s", child.role, _ending(code), child.wait_s)
+            if code == -signal.SIGBUS:
+                suspect(DataDirectory(self._settings.data))  # a mapped file has become shorter, or unreadable
             child.process = None
             child.due_s = now + child.wait_s
             child.wait_s = min(2 * child.wait_s, RESTART_AFTER_MAX_S)

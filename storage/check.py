@@ -306,7 +306,7 @@ class _StreamCheck:
             cut = f" (the file ends at byte {file.size})" if end > file.size else ""
             self._lost(segment, Stretch(file.end, end, file.until, until), cut)
             return
-        if (file.end, file.size) in aside:
+        if any(start <= file.end and end == file.size for start, end in aside):
             return  # which tells of it
         newest = segment.first in tail[-1:]
         if file.whole_end == file.size or (newest and self._writing):

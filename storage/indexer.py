@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from storage.errors import StoreError, UnknownStream
+from storage.examination import Examination
 from storage.locks import hold_lock
 from storage.paths import DataDirectory, make_durably
 from storage.stop import panics_named
@@ -52,6 +53,7 @@ class Indexer:
         self._lock = hold_lock(data.root / "indexer.lock", "another process indexes this data directory")
         self._streams: dict[str, StreamIndexer] = {}
         self._failing: dict[str, _Failing] = {}
+        self._examination = Examination(data, clock)
         self._stamp = 0
         self._looked = False  # whether streams that are found now came into being since this began
 
@@ -80,7 +82,15 @@ class Indexer:
                 busy |= self._give_up(name, stream, error)
             else:
                 self._goes_on(name)
-        return busy
+        return self._examine() or busy
+
+    def _examine(self) -> bool:
+        """Look through indexes that are suspected; whether there was anything to do."""
+        try:
+            return self._examination.step()
+        except OSError as error:
+            log.warning("indexes cannot be looked through: %s", error)
+            return False
 
     def _look_for_streams(self) -> None:
         names = self._data.stream_names()

@@ -18,15 +18,14 @@ from pathlib import Path
 
 from storage.catalog import Catalog, SegmentEntry, load_catalog
 from storage.checked import add_checksum
-from storage.errors import FrameDamaged, UnknownStream
-from storage.format import FrameHeader, decode_frame
+from storage.errors import UnknownStream
 from storage.paths import DataDirectory, SegmentDirectory, StreamDirectory, write_atomically
 from storage.publication import edit
-from storage.quarantine import quarantine, quarantined
+from storage.quarantine import quarantined
 from storage.rebuild import mark
 from storage.salvage import readable_checksum
-from storage.scan import frames, read_frame
 from storage.segment import SegmentMeta, checksum, load_meta
+from storage.set_aside import set_aside
 
 ROUND_S = 7 * 86_400  # a byte that went bad is found before the backups of a week are all made of it
 RUN_BYTES_MAX = 512 << 20  # a run of ten minutes ends within seconds; at most 500 GB are read in a week
@@ -259,7 +258,7 @@ class Scrub:
         """Set the damaged bytes aside that were not yet, and count them."""
         folder, entry = segment.folder, segment.entry
         damaged_before = quarantined(folder)
-        stretches = _set_aside(folder, entry.until)
+        stretches = set_aside(folder, entry.until)
         damaged = quarantined(folder)
         if not stretches and not _is_whole(folder.data, meta.files[folder.data.name]):
             remark = f"{problem}, though every record in it is whole"
@@ -330,29 +329,3 @@ def _from_disk(fd: int, offset: int) -> bytes:
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, offset, PIECE_BYTES, os.POSIX_FADV_DONTNEED)
     return os.pread(fd, PIECE_BYTES, offset)
-
-
-def _set_aside(segment: SegmentDirectory, until: int) -> list[tuple[int, int]]:
-    """Keep what is damaged of a data file in files of their own, as the indexer does; which stretches."""
-    damaged: list[tuple[int, int]] = []
-    fd = os.open(segment.data, os.O_RDONLY)
-    try:
-        end, reached = 0, segment.first
-        for found in frames(fd, verify=False, expect=segment.first):
-            if not isinstance(found, FrameHeader):
-                damaged.append((found.start, found.end))
-                end = found.end
-                continue
-            try:
-                decode_frame(found, read_frame(fd, found))
-            except FrameDamaged:
-                damaged.append((found.offset, found.end))
-            end, reached = found.end, found.until
-        size = os.fstat(fd).st_size
-        if reached < until:
-            damaged.append((end, size))
-        for start, stop in damaged:
-            quarantine(segment, fd, start, stop)
-    finally:
-        os.close(fd)
-    return damaged

@@ -138,8 +138,8 @@ def recover_entries(directory: StreamDirectory) -> list[SegmentEntry]:
             entry = SegmentEntry(
                 first=segment.first, until=until, sealed=True, generation=generation, rebuilding=True
             )
-        elif segment.first == newest:
-            continue  # it is still written to
+        elif segment.first >= newest:
+            continue  # it is still written to, or came into being just now
         else:
             following = min(first for first, _ in folders if first > segment.first)
             entry = SegmentEntry(first=segment.first, until=following, sealed=True, rebuilding=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import threading
 import time
@@ -23,6 +24,7 @@ from storage.pruning import ANYTHING, Within
 from storage.snapshot import Slice, Snapshot
 from storage.stop import Stop
 from storage.stream_columns import StreamColumns
+from storage.suspicion import AGAIN_AFTER_S, is_cleared, suspect, suspect_file
 from storage.tiers import Part
 from storage.times import shown_time
 from storage.view import publish, read_meta
@@ -67,8 +69,20 @@ class Store:
         self._files: dict[str, StreamFiles] = {}
         self._views: OrderedDict[_Key, _View] = OrderedDict()  # the one used last is last
         self._lock = threading.RLock()
+        self._suspected_s = -math.inf
         self._own_views = OwnViews(data.views)
         self.columns = StreamColumns(data, self.catalog)
+
+    def is_cleared(self, stop: Stop) -> bool:
+        """Have all indexes looked through, because one made the engine fail; whether that was done in time."""
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s - self._suspected_s >= AGAIN_AFTER_S:
+                self._suspected_s = now_s
+                suspect(self._data)
+            elif not suspect_file(self._data).exists():
+                return False
+        return is_cleared(self._data, math.inf if stop.left_s is None else stop.left_s)
 
     def close(self) -> None:
         """Remove the views that this reader made."""

@@ -16,6 +16,7 @@ from storage.paths import SegmentDirectory, StreamDirectory
 from storage.publication import Edit, Hold, edit
 from storage.segment import begin_lost, can_be_shown, index_is_usable, seal
 from storage.segment_indexer import SegmentIndexer, remove_index
+from storage.set_aside import set_aside
 from storage.stop import panics_named
 from storage.synced import SyncedReader
 
@@ -198,6 +199,8 @@ class StreamIndexer:
     def _seal(self, active: SegmentIndexer) -> None:
         """Close a segment that no more will be written to."""
         active.close()
+        # What went bad since it was read would get a checksum that makes it look whole.
+        set_aside(active.segment, active.entry(sealed=True).until, unpacked=False)
         seal(active.segment, active.entry(sealed=True))
         self._publish(active.entry(sealed=True))
         active.release()

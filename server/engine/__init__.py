@@ -33,7 +33,7 @@ from server.engine.marks import is_outdated
 from server.engine.matching import Matching
 from server.engine.places import in_text
 from server.engine.rows import page
-from storage.errors import QueryTimeout
+from storage.errors import IndexBusy, IndexPanic, QueryTimeout
 from storage.index import analyse
 from storage.pruning import Within
 from storage.queries import all_of
@@ -131,15 +131,32 @@ class Engine:
 
     def _here(self, work: Callable[[], Result], name: str, arguments: dict[str, Any], asked: Asked) -> Result:
         """What `work` gives; what this method gives elsewhere where it would take a step that is too long."""
-        if self._elsewhere is not None:
-            asked.stop.alone_bytes_max = self.limits.held_bytes_max
+        if self._elsewhere is None:
+            with panics_named():
+                return work()
+        asked.stop.alone_bytes_max = self.limits.held_bytes_max
+        try:
+            return self._tried(work, self._elsewhere, name, arguments, asked)
+        except (IndexBusy, IndexPanic, ValueError):
+            # A damaged index, or a fault of ours: where it was damaged, it is left out of the second try.
+            if not self.store.is_cleared(asked.stop):
+                raise
+        return self._tried(work, self._elsewhere, name, arguments, asked)
+
+    @staticmethod
+    def _tried(
+        work: Callable[[], Result],
+        elsewhere: Elsewhere,
+        name: str,
+        arguments: dict[str, Any],
+        asked: Asked,
+    ) -> Result:
         try:
             with panics_named():
                 return work()
         except StepTooLong:
-            assert self._elsewhere is not None
-        found: Result = self._elsewhere.ask(name, arguments, asked)
-        return found
+            found: Result = elsewhere.ask(name, arguments, asked)
+            return found
 
     def _answer(self, query: Query, now_us: int, asked: Asked) -> Answer:
         started = time.perf_counter()

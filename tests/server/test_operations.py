@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
 import pytest
+from urllib3.exceptions import HTTPError
 
 from storage.catalog import load_catalog
 from storage.paths import DataDirectory
@@ -51,7 +52,8 @@ def test_a_check_beside_a_server_under_load_finds_nothing(serving):
     assert "all is well" in klomp("check", "--data", serving.data)
 
 
-def test_the_scrub_finds_what_went_bad_under_a_running_server(serving):
+def first_sealed(serving):
+    """The first of several segments of a stream `app` of 3000 records."""
     serving.request("PUT", "/v1/streams/app", orjson.dumps({"rotation": {"records_max": 1000}}))
     for start in range(0, 3000, 1000):
         serving.ingest([{"n": n, "message": f"record {n}"} for n in range(start, start + 1000)], "app")
@@ -60,9 +62,49 @@ def test_the_scrub_finds_what_went_bad_under_a_running_server(serving):
     while not (entry := load_catalog(stream.catalog).segments[0]).sealed:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    folder = stream.segment(entry.first)
-    flip(folder.data, headers(folder.data, entry.first)[0].offset + 100)
-    flip(next(folder.index.glob("*.term")), 30)
+    return stream.segment(entry.first)
+
+
+def test_an_index_file_that_is_cut_under_a_running_server_is_found_and_made_anew(serving):
+    folder = first_sealed(serving)
+    asked = '{:from :app :where [:match :message "record"] :aggregate {:n [:count]}}'
+    assert serving.query(asked)["rows"] == [{"n": 3000}]
+    for path in folder.index.iterdir():
+        if path.suffix in {".term", ".idx", ".fast"}:
+            os.truncate(path, 0)  # who looks at what is mapped gets a SIGBUS
+    deadline = time.monotonic() + 60
+    counts = []
+    while not counts or counts[-1] != 3000:
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.1)
+        with suppress(OSError, HTTPError):  # the process that asked died of it, and starts again
+            status, answer = serving.request("POST", "/v1/query", asked)[:2]
+            if status == 200:
+                counts.append(answer["rows"][0]["n"])
+                assert answer["complete"] is (counts[-1] == 3000)
+    assert klomp("check", "--data", serving.data).endswith("all is well\n")
+
+
+def test_damage_in_an_index_that_makes_the_engine_fail_is_mended_before_the_query_is_answered(serving):
+    folder = first_sealed(serving)
+    for path in folder.index.glob("*.term"):
+        for offset in range(0, path.stat().st_size, 7):
+            flip(path, offset)
+    deadline = time.monotonic() + 30
+    while not (answer := serving.query('{:from :app :where [:match :message "record"] :limit 9}'))[
+        "complete"
+    ]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert len(answer["rows"]) == 9
+    assert klomp("check", "--data", serving.data).endswith("all is well\n")
+
+
+def test_the_scrub_finds_what_went_bad_under_a_running_server(serving):
+    folder = first_sealed(serving)
+    deadline = time.monotonic() + 30
+    flip(folder.data, headers(folder.data, folder.first)[0].offset + 100)
+    flip(next(folder.index.glob("*.store")), 3)  # which no query reads: the scrub is the first to see it
     serving.request("POST", "/v1/jobs/scrub/run")
     found = None
     while not found:
