@@ -47,6 +47,7 @@ POLL_S = 0.05  # how soon is seen that nobody waits any more
 GRACE_S = 0.15  # beyond its time, for a question to notice by itself that it is over
 IDLE_S = 300.0  # a process that nobody needs so long ends: it has some 50 MB
 TEND_S = 1.0  # how soon an idle one closes files that were dropped or replaced
+NO_ROOM_FOR_THREAD = 127  # how glibc exits that "cannot allocate memory for thread-local data"
 FULL_SHARE = 0.75  # of what a process may hold; where something fails beyond it, that is why
 BYTES_MAX = 1 << 30  # of one question: all that runs in the index engine, of which nobody else keeps count
 
@@ -137,7 +138,8 @@ class Apart:
     def _died(self, process: _Process) -> Exception:
         """What the end of a process says of its question."""
         code = process.exit_code()
-        if code in (-signal.SIGABRT, -signal.SIGKILL):  # the engine had no memory, or the machine had none
+        # The engine had no memory, the machine had none, or the C library none for a thread that it was to begin.
+        if code in (-signal.SIGABRT, -signal.SIGKILL, NO_ROOM_FOR_THREAD):
             message = f"the query wants more than {self._place.bytes_max} bytes of memory"
             hint = "group by less, ask for fewer aggregates, or narrow it with :where and :time"
             return QueryError([Mistake("answer-too-large", message, 0, 0, hint)])

@@ -8,6 +8,7 @@ Run with KLOMP_RECORD=1 to write them again; then read the difference.
 import ast
 import os
 import re
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,7 @@ RAISED = {
     "index-busy": IndexBusy("the index changed under every try to open it", "ask again in a moment"),
     "index-panic": IndexPanic("the index engine failed on this query: …", "please report it with the query"),
     "store-error": StoreError("…"),
+    "metadata-unwritable": sqlite3.DatabaseError("database disk image is malformed"),
     "bad-request": falcon.HTTPBadRequest(description="…"),
     "internal": ZeroDivisionError(),
 }
