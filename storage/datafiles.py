@@ -11,11 +11,11 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from storage.ahead import ahead
 from storage.catalog import Catalog
@@ -24,9 +24,12 @@ from storage.format import FrameHeader, FrameRecords
 from storage.paths import StreamDirectory
 from storage.scan import FrameDirectory
 
+Result = TypeVar("Result")
+
 log = logging.getLogger(__name__)
 
 BATCH_RAW_BYTES = 1 << 19  # 512 KiB, eight frames: 0.3 ms of work, for which handing it to a thread is little
+SPARSE_RECORDS = 6  # of a frame: to check one takes 6 to 10 microseconds, to unpack a frame 45
 _OWN_BYTES = 64  # what one that is not there counts, so that a batch of such ends too
 FRAME_CACHE_BYTES_MAX = 32 << 20  # decoded frames kept: the newest pages read the same ones again and again
 
@@ -199,7 +202,8 @@ class StreamData:
         Their frames are kept for a while: what is near them is likely to be wanted soon.
         """
         found: dict[int, Stored] = {}
-        for swept in sweep(self.batches(sorted(numbers), keep=True)):
+        batches = self.batches(sorted(numbers), keep=True)
+        for swept in chain.from_iterable(batch.swept(batch.unpack()) for batch in batches):
             for number, time_us, line in zip(swept.numbers, swept.times_us, swept.lines, strict=True):
                 if line:
                     found[number] = Stored(time_us, number, self._name, line)
@@ -268,6 +272,11 @@ class Batch:
     _cache: FrameCache
     _keep: bool
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether unpacking its frames is more work than looking at what is wanted of them."""
+        return sum(len(one.numbers) for one in self._wanted) <= SPARSE_RECORDS * len(self._wanted)
+
     def unpack(self) -> list[FrameRecords | None]:
         """The frames; None for one that cannot be read. Most of it needs no lock of the interpreter's."""
         frames = [self._kept(one) for one in self._wanted]
@@ -316,7 +325,21 @@ class Batch:
         return frame
 
 
-def sweep(batches: Iterable[Batch]) -> Iterator[Swept]:
-    """The wanted records of batches, a frame at a time, in their order; those to come are unpacked meanwhile."""
-    for batch, frames in ahead(lambda batch: (batch, batch.unpack()), batches):
-        yield from batch.swept(frames)
+def sweep(batches: Iterable[Batch], look: Callable[[Swept], Result]) -> Iterator[Result]:
+    """What `look` makes of the wanted records of batches, a frame at a time, in their order.
+
+    Where few are wanted of each frame, unpacking is most of the work and needs no lock of the interpreter's: several
+    threads do all of it side by side. Where many are, looking at them is: threads would only take the lock from one
+    another, so one unpacks ahead and the caller looks.
+    """
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        return
+    batches = chain([first], batches)
+    if first.is_sparse:
+        for found in ahead(lambda batch: [look(swept) for swept in batch.swept(batch.unpack())], batches):
+            yield from found
+        return
+    for batch, frames in ahead(lambda batch: (batch, batch.unpack()), batches, threads=1):
+        yield from map(look, batch.swept(frames))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import tantivy
 from tantivy import FieldType, Query
@@ -25,6 +25,8 @@ from storage.stop import Stop, panics_named
 from storage.tiers import TIER_RECORDS, Part, tiers, windows
 from storage.time_slots import between
 from storage.weight import NANOSECOND_S, PASSED_NS, Scale, weigh
+
+Result = TypeVar("Result")
 
 SCAN_FIRST = 4096  # candidates that the index is asked for at first, so that reading them begins soon
 SCAN_CHUNK = (
@@ -237,44 +239,33 @@ class Snapshot:
         for chunk in self._numbers(query):
             yield [Address(0, number, stream) for stream, numbers in chunk.items() for number in numbers]
 
-    def sweep(self, query: Query) -> Iterator[Swept]:
-        """All records that match, a frame at a time, in no promised order; those that cannot be read are counted.
+    def sweep(self, query: Query, look: Callable[[Swept], Result]) -> Iterator[Result]:
+        """What is made of all records that match, a frame at a time, in no promised order; unreadable ones are counted.
 
-        It is for going through many: what comes next is searched and unpacked while the caller looks at what came.
+        It is for going through many: several frames are unpacked and looked at side by side.
+
+        Args:
+            query: Which records.
+            look: Looks at those of one frame, in some thread.
         """
-        found = sweep(
+        batches = (
             batch
             for chunk in self._numbers(query)
             for stream, numbers in chunk.items()
             for batch in self._data[stream].batches(numbers)
         )
+        looked = sweep(batches, lambda swept: _looked_at(swept, look))
         while True:
             self.check_deadline()
             begun_s, index_s = time.perf_counter(), self.work.index_s
-            swept = next(found, None)
+            one = next(looked, None)
             self.work.fetch_s += time.perf_counter() - begun_s - (self.work.index_s - index_s)
-            if swept is None:
+            if one is None:
                 return
-            if not all(swept.lines):
-                swept = self._readable(swept)
-            self.work.fetched += len(swept.lines)
-            self.work.fetched_bytes += sum(map(len, swept.lines))
-            yield swept
-
-    def _readable(self, swept: Swept) -> Swept:
-        """Those that could be read; the others are noted."""
-        places = [i for i, line in enumerate(swept.lines) if line]
-        self._unreadable.update(
-            (swept.stream, number)
-            for number, line in zip(swept.numbers, swept.lines, strict=True)
-            if not line
-        )
-        return Swept(
-            swept.stream,
-            [swept.numbers[i] for i in places],
-            [swept.times_us[i] for i in places],
-            [swept.lines[i] for i in places],
-        )
+            self._unreadable.update(one.unreadable)
+            self.work.fetched += one.records
+            self.work.fetched_bytes += one.bytes
+            yield one.found
 
     def _numbers(self, query: Query) -> Iterator[dict[str, list[int]]]:
         """The numbers of all records that match, by stream, each rising; in chunks, those of the highest first."""
@@ -500,3 +491,32 @@ class Snapshot:
             return []
         assert self._index is not None
         return [any_of([Query.term_query(self._index.schema, ix.STREAM, name) for name in names])]
+
+
+class _Looked(NamedTuple, Generic[Result]):
+    """What came of the records of one frame.
+
+    Attributes:
+        unreadable: The stream and number of each that could not be read.
+        records: How many could.
+        bytes: Of their lines.
+        found: What was made of them.
+    """
+
+    unreadable: Sequence[tuple[str, int]]
+    records: int
+    bytes: int
+    found: Result
+
+
+def _looked_at(swept: Swept, look: Callable[[Swept], Result]) -> _Looked[Result]:
+    """Look at those records of a frame that could be read."""
+    stream, numbers, times_us, lines = swept
+    unreadable: list[tuple[str, int]] = []
+    if not all(lines):
+        unreadable = [(stream, number) for number, line in zip(numbers, lines, strict=True) if not line]
+        places = [i for i, line in enumerate(lines) if line]
+        swept = Swept(
+            stream, [numbers[i] for i in places], [times_us[i] for i in places], [lines[i] for i in places]
+        )
+    return _Looked(unreadable, len(swept.lines), sum(map(len, swept.lines)), look(swept))

@@ -14,7 +14,7 @@ from tantivy import Query
 
 from dsl.record import Record
 from server.engine.asked import Partial
-from storage.datafiles import Stored
+from storage.datafiles import Stored, Swept
 from storage.errors import QueryTimeout
 from storage.queries import but_not
 from storage.snapshot import Address, Snapshot
@@ -131,17 +131,29 @@ class Matching:
         return found[:limit], None
 
     def _checked(self, query: Query, *, trusted: bool = False) -> Iterator[tuple[Record, int]]:
-        check, check_deadline = self.check, self.snapshot.check_deadline
-        may_hold = None if trusted else self.may_hold
-        for stream, numbers, times_us, lines in self.snapshot.sweep(query):
-            for number, time_us, line in zip(numbers, times_us, lines, strict=True):
-                if may_hold is not None and not may_hold(line):
-                    continue
-                record = Record(time_us, stream, number, orjson.loads(line))
-                if not trusted:
-                    check_deadline()
-                if trusted or check(record):
-                    yield record, len(line)
+        for found in self.snapshot.sweep(query, self._all_of if trusted else self._those_that_hold):
+            yield from found
+
+    @staticmethod
+    def _all_of(swept: Swept) -> list[tuple[Record, int]]:
+        stream, numbers, times_us, lines = swept
+        return [
+            (Record(time_us, stream, number, orjson.loads(line)), len(line))
+            for number, time_us, line in zip(numbers, times_us, lines, strict=True)
+        ]
+
+    def _those_that_hold(self, swept: Swept) -> list[tuple[Record, int]]:
+        check, check_deadline, may_hold = self.check, self.snapshot.check_deadline, self.may_hold
+        found = []
+        stream, numbers, times_us, lines = swept
+        for number, time_us, line in zip(numbers, times_us, lines, strict=True):
+            if may_hold is not None and not may_hold(line):
+                continue
+            record = Record(time_us, stream, number, orjson.loads(line))
+            check_deadline()
+            if check(record):
+                found.append((record, len(line)))
+        return found
 
     def _holds(self, stored: Stored) -> bool:
         """Check one record, if there is time: of a condition with a thousand parts each takes milliseconds."""

@@ -57,7 +57,7 @@ def test_every_changed_byte_is_seen_without_counting_too():
             unpack_frame(header, bytes(damaged))
 
 
-@pytest.mark.parametrize("readers", [0, 1, 3])
+@pytest.mark.parametrize("readers", [0, 1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 def test_results_come_in_order_and_few_are_made_ahead(monkeypatch, readers, count):
     monkeypatch.setattr(ahead_module, "READERS", readers)
@@ -109,7 +109,7 @@ def test_a_sweep_has_every_record_once_whatever_is_asked_for_at_once(tmp_path, m
     store = Store(data)
     snapshot = store.snapshot(["main", "other"])
     found = {}
-    for swept in snapshot.sweep(snapshot.queries.all()[0]):
+    for swept in snapshot.sweep(snapshot.queries.all()[0], lambda swept: swept):
         for number, line in zip(swept.numbers, swept.lines, strict=True):
             assert (swept.stream, number) not in found
             found[swept.stream, number] = line
@@ -132,7 +132,11 @@ def test_damaged_frames_cost_their_records_and_are_told(tmp_path, caplog):
     os.close(fd)
     snapshot = Store(data).snapshot(["main"])
     for _ in range(2):
-        found = [n for swept in snapshot.sweep(snapshot.queries.all()[0]) for n in swept.numbers]
+        found = [
+            n
+            for swept in snapshot.sweep(snapshot.queries.all()[0], lambda swept: swept)
+            for n in swept.numbers
+        ]
         assert set(found) == set(range(1, 101)) - set(range(bad.first, bad.until))
     assert f"{bad.until - bad.first} records that match cannot be read" in snapshot.incomplete
     assert caplog.text.count("does not match its checksum") == 1
