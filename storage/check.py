@@ -393,7 +393,8 @@ class _StreamCheck:
         with shared(self._directory.root / "catalog.lock"):
             catalog = load_catalog(self._directory.catalog)
             problem = _view_problem(self._directory, catalog) if catalog is not None else None
-        if problem is not None:
+        # One that is not there at all is made at the next start: so it is after `klomp restore`.
+        if problem is not None and (self._indexing or self._directory.view.exists()):
             advice = f"{self._rebuild()} with the server stopped makes it anew"
             self._tell(HARMLESS, "view-damaged", self._directory.view, problem, advice)
         # A running indexer that is behind on a new segment is no news.

@@ -84,6 +84,13 @@ def test_what_is_restored_is_what_was_there(data, tmp_path, name):
     assert not (data.root / backup_module.STAGING).exists()
 
 
+def test_a_check_of_what_was_restored_just_now_finds_nothing(data, tmp_path):
+    backup(data, tmp_path / "backup", NOW_US)
+    again = DataDirectory(tmp_path / "again")
+    restore(tmp_path / "backup", again)
+    assert check(again).findings == []
+
+
 def test_what_is_not_indexed_yet_is_in_it(data, tmp_path):
     write(data, 60, start=300, segment_bytes_max=800)
     write(data, 5, stream="new")

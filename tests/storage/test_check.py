@@ -224,7 +224,7 @@ def test_what_is_derived_is_well_again_after_a_start(data, lost):
         elif path.exists():
             path.unlink()
     report = check(data)
-    assert report.exit_code == 1
+    assert report.exit_code == (0 if lost == "view" else 1)  # a restored store has none yet
     index(data)
     assert check(data).findings == []
 
