@@ -113,7 +113,12 @@ def _segment(segment: dict[str, Any]) -> str:
 def _add_condition(root: Branch, explanation: dict[str, Any]) -> None:
     condition = explanation["condition"]
     if condition is None:
-        root.add("condition  none: every record matches")
+        nowhere = not explanation["segments"]["taken"]
+        root.add(
+            "condition  not asked: no segment is taken"
+            if nowhere
+            else "condition  none: every record matches"
+        )
         return
     exact = condition["answered"] == "index"
     how = "the index answers it" if exact else "the index narrows it down, the rest is checked"
