@@ -78,7 +78,8 @@ def documents(frame: FrameRecords, stream: str) -> Iterator[str | dict[str, Any]
     """A document per record that is not deleted: as JSON text, or as values where the engine misreads the text."""
     raw = frame.text
     suspects = _suspects(raw)
-    flat = raw.count(b"{") <= len(frame.times_us)
+    live = raw.count(b"\n{") + raw.startswith(b"{")  # a deleted record's line has nothing
+    flat = raw.count(b"{") <= live
     rest = f',"{STREAM}":"{stream}","{MESSAGE}":"'
     number = frame.first - 1
     # Behind the last line feed stands nothing more.

@@ -4,7 +4,7 @@ import re
 from array import array
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.format import FrameRecords
@@ -41,6 +41,7 @@ RECORDS = st.dictionaries(NAMES, VALUES, max_size=5)
 DEEP = st.integers(15, 30).map(lambda n: {"message": "m", "deep": orjson.loads(b"[" * n + b"]" * n)})
 
 
+@example([None, {"message": {"message": ""}}])
 @given(st.lists(st.none() | RECORDS | DEEP, min_size=1, max_size=8))
 def test_a_document_cut_out_of_its_line_is_the_one_that_was_read(records):
     lines = [b"" if record is None else orjson.dumps(record) for record in records]
